@@ -1,0 +1,136 @@
+"""Settings: flags over FLYTELITE_* variables over flytelite.yaml over defaults. One frozen object, made once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from flytelite.errors import InvalidArgument
+
+DEFAULT_PORT = 30080
+DEFAULT_DATA_DIR = Path(".flytelite")
+FILE_NAME = "flytelite.yaml"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be chosen about one server.
+
+    Sizes are bytes, durations seconds. Defaults that FlyteAdmin has too carry its value
+    (``flyteadmin/pkg/runtime/application_config_provider.go``).
+    """
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    grpc_port: int | None = None
+    data_dir: Path = DEFAULT_DATA_DIR
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ("flytesnacks",)
+    domains: tuple[str, ...] = ("development", "staging", "production")
+    max_parallelism: int = 25
+    max_workflow_nodes: int = 0
+    max_inline_bytes: int = 2 * 1024 * 1024
+    max_message_bytes: int = 64 * 1024 * 1024
+    max_upload_expiry: int = 3600
+    raw_output_prefix: str = ""
+    log_level: str = "info"
+
+    @property
+    def bucket(self) -> Path:
+        """Where uploads, literals and raw data live, laid out as the demo sandbox's bucket is."""
+        return self.data_dir / "my-s3-bucket"
+
+    @property
+    def raw_data_prefix(self) -> str:
+        """The raw output prefix of an execution that names none."""
+        return self.raw_output_prefix or str(self.bucket / "data")
+
+    @property
+    def authority(self) -> str:
+        """host:port as a client on this machine would write it."""
+        host = "localhost" if self.host in LOOPBACK or self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return f"{host}:{self.port}"
+
+
+def load(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Settings:
+    """Resolve the settings once.
+
+    ``flags`` holds only what the user gave on the command line; ``environ`` defaults to the process environment and
+    ``directory``, where flytelite.yaml is looked for, to the current one. Raises InvalidArgument naming the setting,
+    its source and the value when it cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    path = (directory or Path.cwd()) / FILE_NAME
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        (str(path), _from_file(path)),
+        ("environment", _from_environ(environ)),
+        ("command line", {name: value for name, value in flags.items() if value is not None}),
+    ]
+    values: dict[str, Any] = {}
+    for source, layer in layers:
+        for name, value in layer.items():
+            values[name] = _convert(name, value, source)
+    settings = Settings(**values)
+    # One spelling of the directory: URIs of data are built from it and handed to clients.
+    return replace(settings, data_dir=settings.data_dir.expanduser().resolve())
+
+
+def _from_file(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidArgument(f"{path} cannot be read: {error}") from error
+    if not isinstance(loaded, dict):
+        raise InvalidArgument(f"{path} must hold a mapping of settings")
+    unknown = set(loaded) - {f.name for f in fields(Settings)}
+    if unknown:
+        raise InvalidArgument(f"{path} has unknown settings: {', '.join(sorted(map(str, unknown)))}")
+    return loaded
+
+
+def _from_environ(environ: Mapping[str, str]) -> Mapping[str, Any]:
+    names = {f"FLYTELITE_{f.name.upper()}": f.name for f in fields(Settings)}
+    return {names[key]: value for key, value in environ.items() if key in names}
+
+
+def _convert(name: str, value: Any, source: str) -> Any:
+    kind = _KINDS[name]
+    try:
+        if kind is Path:
+            return Path(str(value))
+        if kind is int:
+            if isinstance(value, bool):
+                raise ValueError("a number is needed")
+            return int(value)
+        if kind is tuple:
+            items = value.split(",") if isinstance(value, str) else value
+            return tuple(str(item).strip() for item in items if str(item).strip())
+        return str(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"setting {name} from {source} has an unusable value {value!r}: {error}") from error
+
+
+def _kind_of(default: Any, name: str) -> type:
+    if name == "grpc_port":
+        return int
+    if isinstance(default, Path):
+        return Path
+    return type(default)
+
+
+_KINDS: dict[str, type] = {f.name: _kind_of(f.default, f.name) for f in fields(Settings)}
+
+__all__ = ["DEFAULT_DATA_DIR", "DEFAULT_PORT", "LOOPBACK", "Settings", "load"]

@@ -1,0 +1,87 @@
+"""The two small protocols through which the engine reaches the control plane: a read view and an event sink.
+
+The engine declares them, the server's app module implements them over the admin, and tests may implement them over
+anything. Every change the engine makes to an execution is an event; its own bookkeeping travels as notes in the same
+atomic batch as the events it belongs to, so the two never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from flyteidl.admin import execution_pb2, launch_plan_pb2, node_execution_pb2, signal_pb2, task_execution_pb2
+from flyteidl.core import compiler_pb2, identifier_pb2, literals_pb2
+from flyteidl.event import event_pb2
+
+Event: TypeAlias = event_pb2.WorkflowExecutionEvent | event_pb2.NodeExecutionEvent | event_pb2.TaskExecutionEvent
+Note: TypeAlias = Mapping[str, Any]
+"""A JSON object of the engine's own, by key."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that is needed to run (or resume) one execution.
+
+    ``spec`` holds the values after merging request, launch plan, attributes and defaults (max_parallelism, envs,
+    raw_output_data_config, interruptible, overwrite_cache, labels, security_context), not the spec as it was sent.
+    ``phase`` and ``abort_cause`` tell a restarted engine where the execution stands.
+    """
+
+    id: identifier_pb2.WorkflowExecutionIdentifier
+    workflow: compiler_pb2.CompiledWorkflowClosure
+    inputs: literals_pb2.LiteralMap
+    spec: execution_pb2.ExecutionSpec
+    phase: int
+    abort_cause: str = ""
+
+
+class ReadView(Protocol):
+    """What the engine may read. Messages handed out are shared: never change one."""
+
+    def launch(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Launch:
+        """Raises NotFound."""
+
+    def unfinished(self) -> list[identifier_pb2.WorkflowExecutionIdentifier]:
+        """Every execution whose phase is not terminal, oldest first."""
+
+    def execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution | None: ...
+
+    def execution_outputs(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
+        """The outputs of a SUCCEEDED execution. Raises NotFound."""
+
+    def node_execution(self, id: identifier_pb2.NodeExecutionIdentifier) -> node_execution_pb2.NodeExecution | None: ...
+
+    def task_executions(self, id: identifier_pb2.NodeExecutionIdentifier) -> list[task_execution_pb2.TaskExecution]:
+        """The attempts of a node, by retry_attempt."""
+
+    def launch_plan(self, id: identifier_pb2.Identifier) -> launch_plan_pb2.LaunchPlan | None: ...
+
+    def note(self, key: str) -> Note | None:
+        """The engine's own bookkeeping under that key."""
+
+
+class EventSink(Protocol):
+    """What the engine may change."""
+
+    def emit(self, *events: Event, notes: Mapping[str, Note | None] | None = None) -> None:
+        """Record events and notes (None removes one) as one atomic batch, by the same rules as the public event RPCs.
+
+        An event that was recorded before is ignored. Raises FailedPrecondition when the execution, node or task
+        execution is terminal already, InvalidArgument for a malformed event.
+        """
+
+    async def durable(self) -> None:
+        """Wait until everything emitted so far survives power loss."""
+
+    def create_execution(
+        self, request: execution_pb2.ExecutionCreateRequest
+    ) -> identifier_pb2.WorkflowExecutionIdentifier:
+        """Launch a child. Raises what CreateExecution raises; AlreadyExists means adopt."""
+
+    def terminate_execution(self, id: identifier_pb2.WorkflowExecutionIdentifier, cause: str) -> None:
+        """Ask for the end of a child; one that has ended already is left alone."""
+
+    def signal(self, id: identifier_pb2.SignalIdentifier, type: Any) -> signal_pb2.Signal:
+        """Get or create the signal (``type``: flyteidl.core.LiteralType)."""

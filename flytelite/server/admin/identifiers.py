@@ -1,0 +1,42 @@
+"""Identifiers as keys of tables, and as the text that error messages show.
+
+A key is the identifier's parts joined by ``/``, each percent-encoded, so that no name can forge another's key.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flyteidl.core import identifier_pb2
+from google.protobuf import text_format
+from google.protobuf.message import Message
+
+
+def join(*parts: str | int) -> str:
+    """The key made of these parts."""
+    return "/".join(quote(str(part), safe=" :@=+,.~!()[]{}") for part in parts)
+
+
+def entity_key(id: identifier_pb2.Identifier) -> str:
+    """project/domain/name/version; each resource type has its own table."""
+    return join(id.project, id.domain, id.name, id.version)
+
+
+def execution_key(id: identifier_pb2.WorkflowExecutionIdentifier) -> str:
+    """project/domain/name."""
+    return join(id.project, id.domain, id.name)
+
+
+def node_execution_key(id: identifier_pb2.NodeExecutionIdentifier) -> str:
+    """The execution's key, then the unique node id."""
+    return f"{execution_key(id.execution_id)}/{join(id.node_id)}"
+
+
+def task_execution_key(id: identifier_pb2.TaskExecutionIdentifier) -> str:
+    """The node execution's key, then the task's parts and the attempt."""
+    return f"{node_execution_key(id.node_execution_id)}/{entity_key(id.task_id)}/{id.retry_attempt}"
+
+
+def text(message: Message) -> str:
+    """One line of proto text, as FlyteAdmin prints identifiers in its messages."""
+    return str(text_format.MessageToString(message, as_one_line=True)).strip()

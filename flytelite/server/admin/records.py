@@ -1,0 +1,95 @@
+"""A table of messages: columns to filter by, and one protobuf message kept as proto3 JSON."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from flytelite.server.store.interface import Query, Store, TableSchema
+
+M = TypeVar("M", bound=Message)
+
+CACHED_MESSAGES = 2048
+"""Decoded messages kept per table: parsing proto3 JSON costs far more than keeping a screenful of lists."""
+
+
+@dataclass
+class Record(Generic[M]):
+    """A message with its columns. ``extra`` is JSON that belongs to it but is not part of the API message."""
+
+    key: str
+    message: M
+    columns: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Records(Generic[M]):
+    """The one place where messages become documents and documents messages.
+
+    Records handed out by ``get`` and ``find`` are shared: read them, and take an ``edit`` copy to change one.
+    """
+
+    def __init__(self, store: Store, schema: TableSchema, message_type: type[M]) -> None:
+        self.table = store.table(schema)
+        self.message_type = message_type
+        self._cache: OrderedDict[str, tuple[int, Record[M]]] = OrderedDict()
+
+    def get(self, key: str) -> Record[M] | None:
+        """The record of that key, or None."""
+        revision = self.table.revision(key)
+        if revision is None:
+            return None
+        cached = self._cache.get(key)
+        if cached is not None and cached[0] == revision:
+            self._cache.move_to_end(key)
+            return cached[1]
+        document = self.table.get(key)
+        assert document is not None
+        record = self._decode(key, document)
+        self._cache[key] = (revision, record)
+        if len(self._cache) > CACHED_MESSAGES:
+            self._cache.popitem(last=False)
+        return record
+
+    def edit(self, key: str) -> Record[M] | None:
+        """A private copy of the record, to change and ``put`` back."""
+        record = self.get(key)
+        if record is None:
+            return None
+        message = self.message_type()
+        message.CopyFrom(record.message)
+        return Record(key, message, dict(record.columns), dict(record.extra))
+
+    def put(self, record: Record[M]) -> None:
+        """Insert or replace."""
+        self.table.put(
+            record.key,
+            {
+                **record.columns,
+                "extra": record.extra,
+                "message": json_format.MessageToDict(record.message),
+            },
+        )
+
+    def remove(self, key: str) -> None:
+        """Remove if present."""
+        self.table.remove(key)
+
+    def find(self, query: Query, among: Iterable[str] | None = None) -> list[Record[M]]:
+        """The records that answer the query, in its order."""
+        found = (self.get(key) for key in self.table.keys(query, among))
+        return [record for record in found if record is not None]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.table
+
+    def _decode(self, key: str, document: dict[str, Any]) -> Record[M]:
+        message = self.message_type()
+        json_format.ParseDict(document.pop("message"), message, ignore_unknown_fields=True)
+        extra = document.pop("extra", {})
+        return Record(key, message, document, extra)
