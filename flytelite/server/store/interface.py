@@ -79,8 +79,8 @@ class Table(Protocol):
     def put(self, key: str, document: Document) -> None:
         """Insert or replace. A replaced document keeps its place in insertion order."""
 
-    def remove(self, key: str) -> None:
-        """Remove if present."""
+    def remove(self, key: str) -> list[str]:
+        """Remove if present. Returns the keys removed."""
 
     def revision(self, key: str) -> int | None:
         """A number that is new with each change of that document and never used again; None when it is absent."""

@@ -1,0 +1,65 @@
+"""Atomic batches: changes are made at once, told to the journal together, and undone together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import NamedTuple
+
+
+class Change(NamedTuple):
+    """One document written (or removed: None), as JSON text. ``order`` is its place in insertion order."""
+
+    table: str
+    key: str
+    order: int
+    document: bytes | None
+
+
+class Batches:
+    """Collects changes already made to tables and gives each outermost batch to ``append`` as one entry.
+
+    ``append`` may refuse by raising; the changes are then undone.
+    """
+
+    def __init__(self, append: Callable[[list[Change]], None]) -> None:
+        self._append = append
+        self._depth = 0
+        self._changes: list[Change] = []
+        self._undo: list[Callable[[], None]] = []
+        self.orders = count(1)
+        self.revisions = count(1)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Changes inside are one entry. An exception undoes those made inside this very batch, and goes on."""
+        mark = len(self._changes)
+        self._depth += 1
+        try:
+            yield
+            if self._depth == 1 and self._changes:
+                self._append(self._final())
+        except BaseException:
+            self._roll_back(mark)
+            raise
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                self._changes.clear()
+                self._undo.clear()
+
+    def record(self, change: Change, undo: Callable[[], None]) -> None:
+        """Note a change that was just made inside a batch."""
+        assert self._depth > 0
+        self._changes.append(change)
+        self._undo.append(undo)
+
+    def _final(self) -> list[Change]:
+        """Only the last change of each document: the others can never be seen."""
+        return list({(change.table, change.key): change for change in self._changes}.values())
+
+    def _roll_back(self, mark: int) -> None:
+        while len(self._undo) > mark:
+            self._undo.pop()()
+        del self._changes[mark:]
