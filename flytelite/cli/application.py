@@ -1,0 +1,106 @@
+"""The command line as a whole: which commands there are, and how an error reaches the user."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from flytelite import __version__
+from flytelite.cli.failure import FAILED, INTERRUPTED, NEVER_STARTED, USAGE, Failure
+from flytelite.cli.options import Session, Verbose
+from flytelite.errors import FlyteError
+
+# What follows the first word of these belongs to the user: an entity's inputs, another program's arguments.
+_REST_IS_THE_USERS = {"allow_interspersed_args": False}
+COMMANDS: Mapping[str, Mapping[str, Any]] = {
+    "up": {},
+    "down": {},
+    "status": {},
+    "init": {},
+    "register": {},
+    "run": _REST_IS_THE_USERS,
+    "ls": {},
+    "exec": _REST_IS_THE_USERS,
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code.
+
+    Errors end as one sentence on stderr; ``--verbose`` adds the traceback.
+    """
+    session = Session()
+    first = next((argument for argument in arguments if not argument.startswith("-")), "")
+    # Only the command that was asked for is imported: this is a good part of the start of `up`.
+    application = build((first,) if first in COMMANDS else tuple(COMMANDS))
+    try:
+        application(args=list(arguments), prog_name="flytelite", obj=session)
+    except SystemExit as stop:
+        return _exit_code(stop)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (Failure, FlyteError) as failure:
+        return _tell(failure, session)
+    except Exception as error:  # the last resort of a command line: it tells the user
+        return _tell(error, session)
+    return 0
+
+
+def build(names: Iterable[str]) -> typer.Typer:
+    """The typer application with the commands of those names."""
+    application = typer.Typer(
+        help="Flyte's control plane and engine on one machine.",
+        no_args_is_help=True,
+        rich_markup_mode=None,  # importing rich costs more than all of typer
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    application.callback()(_global_options)
+    for name in names:
+        module = importlib.import_module(f"flytelite.cli.{name}")
+        settings = {"help_option_names": ["-h", "--help"], **COMMANDS[name]}
+        application.command(name, context_settings=settings)(module.command)
+    return application
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"flytelite {__version__}")
+        raise typer.Exit
+
+
+def _global_options(
+    verbose: Verbose = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _tell(error: Exception, session: Session) -> int:
+    if session.verbose:
+        traceback.print_exception(error)
+    if isinstance(error, Failure):
+        sentence, code = error.sentence, error.exit_code
+    elif isinstance(error, FlyteError):
+        sentence, code = error.message, FAILED
+    else:
+        hint = "" if session.verbose else "; --verbose shows where"
+        sentence, code = f"flytelite has a bug: {type(error).__name__}: {error}{hint}", FAILED
+    print(f"flytelite: {sentence}", file=sys.stderr)
+    return code
+
+
+def _exit_code(stop: SystemExit) -> int:
+    if isinstance(stop.code, int):
+        return stop.code
+    return 0 if stop.code is None else FAILED
+
+
+__all__ = ["COMMANDS", "FAILED", "NEVER_STARTED", "USAGE", "build", "run"]

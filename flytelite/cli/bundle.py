@@ -1,0 +1,92 @@
+"""The code bundle of fast registration: an archive of the user's files, uploaded once per content."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flyteidl.service import dataproxy_pb2
+
+from flytelite.cli.client import Client
+from flytelite.cli.failure import Failure
+from flytelite.cli.source import Source
+
+UPLOAD_TIMEOUT = 300.0
+
+
+def make_bundle(source: Source, directory: Path) -> Path:
+    """Archive the code into ``directory`` and return the file; equal files give an equal archive.
+
+    Of a directory everything is taken that .gitignore, .dockerignore and .flyteignore let through; of a single file
+    what it imported from its source root.
+    """
+    from flytekit.constants import CopyFileDetection
+    from flytekit.tools.fast_registration import FastPackageOptions, fast_package
+
+    style = CopyFileDetection.ALL if source.whole_tree else CopyFileDetection.LOADED_MODULES
+    options = FastPackageOptions(ignores=[_unrelated_files()], copy_style=style)
+    try:
+        return Path(fast_package(source.root, directory, deref_symlinks=False, options=options))
+    except OSError as error:
+        raise Failure(f"the code under {source.root} cannot be packed: {error}") from error
+
+
+def upload_bundle(client: Client, bundle: Path, project: str, domain: str) -> str:
+    """Upload the archive through CreateUploadLocation and return its address for tasks."""
+    content = bundle.read_bytes()
+    digest = hashlib.md5(content, usedforsecurity=False).digest()
+    location = client.call(
+        client.data_proxy.CreateUploadLocation,
+        dataproxy_pb2.CreateUploadLocationRequest(
+            project=project, domain=domain, filename=bundle.name, content_md5=digest
+        ),
+    )
+    headers = {"Content-MD5": base64.b64encode(digest).decode(), **dict(location.headers)}
+    _put(location.signed_url, content, headers)
+    return str(location.native_url)
+
+
+def _put(url: str, content: bytes, headers: dict[str, str]) -> None:
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.netloc, timeout=UPLOAD_TIMEOUT)
+    try:
+        connection.request("PUT", f"{parts.path}?{parts.query}" if parts.query else parts.path, content, headers)
+        response = connection.getresponse()
+        body = response.read(1000).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        raise Failure(f"the code cannot be uploaded to {parts.netloc}: {error}") from error
+    finally:
+        connection.close()
+    if response.status not in (200, 201):
+        raise Failure(f"the code cannot be uploaded: {parts.netloc} answered {response.status} {body}")
+
+
+def _unrelated_files() -> Any:
+    """An ignore rule for what lies in a project's folder and is never its code."""
+    from flytekit.tools.ignore import Ignore
+
+    class UnrelatedFiles(Ignore):  # type: ignore[misc,unused-ignore]
+        def _is_ignored(self, path: str) -> bool:
+            root = Path(self.root)
+            parents = [root / parent for parent in Path(path).parents if parent.name]
+            return any(
+                # A directory that ignores itself for git, as a data directory does, is left out without git too.
+                parent.name in ("__pycache__", ".venv") or _is_environment(parent) or _ignores_itself(parent)
+                for parent in parents
+            )
+
+    return UnrelatedFiles
+
+
+def _is_environment(directory: Path) -> bool:
+    return (directory / "pyvenv.cfg").is_file()
+
+
+def _ignores_itself(directory: Path) -> bool:
+    ignore = directory / ".gitignore"
+    return ignore.is_file() and ignore.read_text().strip() == "*"

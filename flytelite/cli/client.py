@@ -1,0 +1,135 @@
+"""A thin gRPC client: flyteidl's stubs, and errors that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from flyteidl.admin import (
+    common_pb2,
+    execution_pb2,
+    node_execution_pb2,
+    task_execution_pb2,
+    version_pb2,
+)
+from flyteidl.core import identifier_pb2
+from flyteidl.service import admin_pb2_grpc, dataproxy_pb2_grpc
+
+from flytelite.cli.endpoint import Endpoint
+from flytelite.cli.failure import Failure
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+TIMEOUT = 60.0
+PAGE = 100
+
+
+class RpcFailure(Failure):
+    """The server answered with an error; ``code`` is its status."""
+
+    def __init__(self, sentence: str, code: grpc.StatusCode) -> None:
+        self.code = code
+        super().__init__(sentence)
+
+
+class Client:
+    """One connection to one server. Use it as a context manager."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        options = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.enable_http_proxy", 0 if _is_local(endpoint.authority) else 1),
+        ]
+        self._channel = (
+            grpc.insecure_channel(endpoint.authority, options)
+            if endpoint.insecure
+            else grpc.secure_channel(endpoint.authority, grpc.ssl_channel_credentials(), options)
+        )
+        self.admin = admin_pb2_grpc.AdminServiceStub(self._channel)
+        self.data_proxy = dataproxy_pb2_grpc.DataProxyServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def call(self, method: Callable[..., Any], request: Any) -> Any:
+        """Call a method of a stub, e.g. ``client.call(client.admin.GetTask, request)``.
+
+        Raises RpcFailure with the server's words, or Failure naming the address and where it was read when there is
+        no server.
+        """
+        try:
+            return method(request, timeout=TIMEOUT)
+        except grpc.RpcError as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: grpc.RpcError) -> Failure:
+        """What a person should read for an error of this connection."""
+        code, details = error.code(), error.details() or ""
+        if code != grpc.StatusCode.UNAVAILABLE:
+            return RpcFailure(details or f"the server answered {code.name}", code)
+        where = f"{self.endpoint.authority} (from {self.endpoint.source})"
+        if not self.endpoint.insecure and "SSL" in details.upper():
+            return Failure(
+                f"the server at {where} does not speak TLS; set `admin.insecure: true` in that file, as the "
+                "config.yaml in a flytelite data directory does"
+            )
+        return Failure(
+            f"no server answers at {where}; start one with `flytelite up`, or name another with --endpoint HOST:PORT"
+        )
+
+    def version(self) -> str:
+        """The control plane's version."""
+        response = self.call(self.admin.GetVersion, version_pb2.GetVersionRequest())
+        return str(response.control_plane_version.Version)
+
+    def pages(self, method: Callable[..., Any], request: Any, field: str, limit: int | None = None) -> Iterator[Any]:
+        """The items of a list call over all its pages, at most ``limit`` of them."""
+        left = limit
+        while left is None or left > 0:
+            request.limit = PAGE if left is None else min(PAGE, left)
+            response = self.call(method, request)
+            items = getattr(response, field)
+            yield from items
+            if not response.token or not items:
+                return
+            request.token = response.token
+            left = None if left is None else left - len(items)
+
+    def execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Any:
+        """The execution_pb2.Execution of that id."""
+        return self.call(self.admin.GetExecution, execution_pb2.WorkflowExecutionGetRequest(id=id))
+
+    def execution_data(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Any:
+        """Its inputs and outputs, as execution_pb2.WorkflowExecutionGetDataResponse."""
+        return self.call(self.admin.GetExecutionData, execution_pb2.WorkflowExecutionGetDataRequest(id=id))
+
+    def node_executions(
+        self, id: identifier_pb2.WorkflowExecutionIdentifier, parent: str = ""
+    ) -> Iterator[node_execution_pb2.NodeExecution]:
+        """The node executions of an execution, or the children of one of them, in the order they were made."""
+        request = node_execution_pb2.NodeExecutionListRequest(
+            workflow_execution_id=id, unique_parent_id=parent, sort_by=_by_creation()
+        )
+        return self.pages(self.admin.ListNodeExecutions, request, "node_executions")
+
+    def task_executions(self, id: identifier_pb2.NodeExecutionIdentifier) -> Iterator[task_execution_pb2.TaskExecution]:
+        """The attempts of a node, first one first."""
+        request = task_execution_pb2.TaskExecutionListRequest(node_execution_id=id, sort_by=_by_creation())
+        return self.pages(self.admin.ListTaskExecutions, request, "task_executions")
+
+
+def _by_creation() -> common_pb2.Sort:
+    return common_pb2.Sort(key="created_at", direction=common_pb2.Sort.ASCENDING)
+
+
+def _is_local(authority: str) -> bool:
+    host = authority.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")

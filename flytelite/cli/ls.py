@@ -1,0 +1,216 @@
+"""``flytelite ls``: list what the control plane knows."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flytelite.cli.failure import Usage
+from flytelite.cli.options import DEFAULT_DOMAIN, DEFAULT_PROJECT, Domain, EndpointFlag, Project, Verbose
+
+if TYPE_CHECKING:
+    from flytelite.cli.client import Client
+
+Rows = Iterable[Sequence[str]]
+
+
+class Kind(enum.StrEnum):
+    """What can be listed."""
+
+    EXECUTIONS = "executions"
+    WORKFLOWS = "workflows"
+    TASKS = "tasks"
+    LAUNCH_PLANS = "launch-plans"
+    PROJECTS = "projects"
+    NODES = "nodes"
+
+
+class Format(enum.StrEnum):
+    """How it is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the options say."""
+
+    project: str
+    domain: str
+    limit: int
+    filters: str
+    execution: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """How one kind is fetched and which columns it has; the first column is the name."""
+
+    fetch: Callable[[Client, Query], Iterable[Any]]
+    columns: Sequence[str]
+    row: Callable[[Any], Sequence[str]]
+
+
+def command(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.EXECUTIONS,
+    execution: Annotated[str, typer.Argument(metavar="[EXECUTION]", help="Whose nodes to list.")] = "",
+    *,
+    project: Project = DEFAULT_PROJECT,
+    domain: Domain = DEFAULT_DOMAIN,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    filter: Annotated[
+        str, typer.Option("--filter", help="Flyte's filter language, e.g. 'eq(phase,FAILED)+eq(workflow.name,w)'.")
+    ] = "",
+    output: Annotated[Format, typer.Option("-o", "--output", help="How to print it.")] = Format.TABLE,
+    endpoint: EndpointFlag = None,
+    verbose: Verbose = False,
+) -> None:
+    """List executions, workflows, tasks, launch plans, projects, or the nodes of an execution; newest first."""
+    from flytelite.cli.client import Client
+    from flytelite.cli.endpoint import discover
+
+    if (kind is Kind.NODES) != bool(execution):
+        raise Usage(
+            "name the execution: `flytelite ls nodes EXECUTION`"
+            if kind is Kind.NODES
+            else f"`flytelite ls {kind.value}` takes no further argument, but got {execution!r}"
+        )
+    listing = LISTINGS[kind]
+    with Client(discover(endpoint)) as client:
+        items = list(listing.fetch(client, Query(project, domain, limit, filter, execution)))
+    if output is Format.TABLE:
+        _print_table(listing.columns, [listing.row(item) for item in items])
+    elif output is Format.NAME:
+        for item in items:
+            print(listing.row(item)[0])
+    else:
+        _print_documents(items, output)
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their content, so that no line is cut or wrapped by us."""
+    table = [columns, *rows]
+    widths = [max(len(row[index]) for row in table) for index in range(len(columns))]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_documents(items: Sequence[Any], output: Format) -> None:
+    from google.protobuf.json_format import MessageToDict
+
+    documents = [MessageToDict(item) for item in items]
+    if output is Format.JSON:
+        json.dump(documents, sys.stdout, indent=2)
+        print()
+        return
+    import yaml
+
+    yaml.safe_dump(documents, sys.stdout, sort_keys=False)
+
+
+def _executions(client: Client, query: Query) -> Iterable[Any]:
+    return client.pages(client.admin.ListExecutions, _request(query), "executions", query.limit)
+
+
+def _execution_row(item: Any) -> Sequence[str]:
+    from flyteidl.core import execution_pb2
+
+    phase = execution_pb2.WorkflowExecution.Phase.Name(item.closure.phase)
+    plan = item.spec.launch_plan
+    return item.id.name, phase, plan.name, plan.version, *_times(item.closure)
+
+
+def _entities(method: str, field: str) -> Callable[[Client, Query], Iterable[Any]]:
+    def fetch(client: Client, query: Query) -> Iterable[Any]:
+        return client.pages(getattr(client.admin, method), _request(query), field, query.limit)
+
+    return fetch
+
+
+def _entity_row(item: Any) -> Sequence[str]:
+    return item.id.name, item.id.version, _local(item.closure.created_at)
+
+
+def _launch_plan_row(item: Any) -> Sequence[str]:
+    from flyteidl.admin import launch_plan_pb2
+
+    state = launch_plan_pb2.LaunchPlanState.Name(item.closure.state)
+    return item.id.name, item.id.version, state, item.spec.workflow_id.name, _local(item.closure.created_at)
+
+
+def _projects(client: Client, query: Query) -> Iterable[Any]:
+    from flyteidl.admin import project_pb2
+
+    request = project_pb2.ProjectListRequest(filters=query.filters)
+    return client.pages(client.admin.ListProjects, request, "projects", query.limit)
+
+
+def _project_row(item: Any) -> Sequence[str]:
+    return item.id, item.name, ", ".join(domain.id for domain in item.domains), item.description
+
+
+def _nodes(client: Client, query: Query) -> Iterable[Any]:
+    from flyteidl.admin import node_execution_pb2
+    from flyteidl.core import identifier_pb2
+
+    id = identifier_pb2.WorkflowExecutionIdentifier(project=query.project, domain=query.domain, name=query.execution)
+    request = node_execution_pb2.NodeExecutionListRequest(workflow_execution_id=id, filters=query.filters)
+    request.sort_by.key = "created_at"
+    request.sort_by.direction = request.sort_by.ASCENDING
+    client.execution(id)  # an execution that does not exist is said so
+    return client.pages(client.admin.ListNodeExecutions, request, "node_executions", query.limit)
+
+
+def _node_row(item: Any) -> Sequence[str]:
+    from flyteidl.core import execution_pb2
+
+    phase = execution_pb2.NodeExecution.Phase.Name(item.closure.phase)
+    error = item.closure.error.message.strip().splitlines()
+    return item.id.node_id, phase, *_times(item.closure), error[-1] if error else ""
+
+
+def _request(query: Query) -> Any:
+    from flyteidl.admin import common_pb2
+
+    return common_pb2.ResourceListRequest(
+        id=common_pb2.NamedEntityIdentifier(project=query.project, domain=query.domain),
+        filters=query.filters,
+        sort_by=common_pb2.Sort(key="created_at", direction=common_pb2.Sort.DESCENDING),
+    )
+
+
+def _times(closure: Any) -> tuple[str, str]:
+    from flytelite.cli.progress import seconds
+
+    started = _local(closure.started_at) if closure.HasField("started_at") else "-"
+    return started, seconds(closure.duration.ToTimedelta()) if closure.HasField("duration") else "-"
+
+
+def _local(timestamp: Any) -> str:
+    return str(timestamp.ToDatetime(datetime.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"))
+
+
+LISTINGS: Mapping[Kind, Listing] = {
+    Kind.EXECUTIONS: Listing(
+        _executions, ("NAME", "PHASE", "LAUNCH PLAN", "VERSION", "STARTED", "DURATION"), _execution_row
+    ),
+    Kind.WORKFLOWS: Listing(_entities("ListWorkflows", "workflows"), ("NAME", "VERSION", "CREATED"), _entity_row),
+    Kind.TASKS: Listing(_entities("ListTasks", "tasks"), ("NAME", "VERSION", "CREATED"), _entity_row),
+    Kind.LAUNCH_PLANS: Listing(
+        _entities("ListLaunchPlans", "launch_plans"),
+        ("NAME", "VERSION", "STATE", "WORKFLOW", "CREATED"),
+        _launch_plan_row,
+    ),
+    Kind.PROJECTS: Listing(_projects, ("ID", "NAME", "DOMAINS", "DESCRIPTION"), _project_row),
+    Kind.NODES: Listing(_nodes, ("NODE", "PHASE", "STARTED", "DURATION", "ERROR"), _node_row),
+}

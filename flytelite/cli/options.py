@@ -1,0 +1,49 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_PROJECT = "flytesnacks"
+DEFAULT_DOMAIN = "development"
+
+
+@dataclass
+class Session:
+    """One run of the command line."""
+
+    verbose: bool = False
+
+
+def _remember_verbose(context: typer.Context, value: bool) -> bool:
+    session = context.ensure_object(Session)
+    session.verbose = session.verbose or value
+    return session.verbose
+
+
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", callback=_remember_verbose, help="Say more; show the traceback of an error."),
+]
+EndpointFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        metavar="HOST:PORT",
+        help="The server to talk to. Default: FLYTELITE_ENDPOINT, FLYTECTL_CONFIG, the data directory of this folder, "
+        "localhost:30080.",
+    ),
+]
+# The variables are flytekit's own, so that pyflyte and flytelite agree.
+Project = Annotated[str, typer.Option("-p", "--project", envvar="FLYTE_DEFAULT_PROJECT", help="Flyte project.")]
+Domain = Annotated[str, typer.Option("-d", "--domain", envvar="FLYTE_DEFAULT_DOMAIN", help="Flyte domain.")]
+Version = Annotated[
+    str | None, typer.Option("--version", help="Version to register. Default: derived from the content.")
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Data directory of the server. Default: .flytelite in this folder.")
+]

@@ -1,0 +1,123 @@
+"""The end of an execution, printed: typed outputs, or where it failed, why, and the log."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+from typing import Any, get_args, get_origin
+
+from flyteidl.core import execution_pb2, literals_pb2
+from google.protobuf.json_format import MessageToDict
+
+from flytelite.cli.nodes import NodeView, failed_leaves
+from flytelite.cli.values import type_name
+
+
+def print_outputs(entity: Any, data: Any) -> None:
+    """Print the outputs (of a WorkflowExecutionGetDataResponse) by name, with the type of the interface."""
+    types = entity.python_interface.outputs
+    if not types:
+        print("no outputs")
+        return
+    if not data.full_outputs.literals and data.outputs.url:
+        print(f"outputs (too big to print): {data.outputs.url}")
+        return
+    print("outputs")
+    for name, python_type in types.items():
+        literal = data.full_outputs.literals.get(name)
+        text = "(not set)" if literal is None else literal_text(literal, python_type)
+        print(f"  {name}: {type_name(python_type)} = {text}")
+
+
+def print_logs(nodes: tuple[NodeView, ...]) -> None:
+    """Print the path of the log of every attempt."""
+    rows = [
+        (node.id, node.attempts.task, path)
+        for top in nodes
+        for _, node in top.walk()
+        for path in dict.fromkeys(node.attempts.logs)
+    ]
+    if not rows:
+        return
+    width = max(len(f"{id} {task}") for id, task, _ in rows)
+    print("logs")
+    for id, task, path in rows:
+        print(f"  {f'{id} {task}':<{width}}  {path}")
+
+
+def print_failure(execution: Any, nodes: tuple[NodeView, ...]) -> None:
+    """Print the nodes that failed with the user's traceback and log; for an execution without one its own error."""
+    phase = execution_pb2.WorkflowExecution.Phase.Name(execution.closure.phase)
+    leaves = failed_leaves(nodes)
+    if not leaves:
+        reason = execution.closure.error.message or execution.closure.abort_metadata.cause or "no reason given"
+        print(f"{phase}: {reason.strip()}")
+        return
+    for node in leaves:
+        attempt = f", attempt {node.attempts.count}" if node.attempts.count > 1 else ""
+        task = f" ({node.attempts.task})" if node.attempts.task else ""
+        print(f"{phase} in node {node.id}{task}{attempt}\n")
+        for text in (node.error or execution.closure.error.message).strip().splitlines():
+            print(f"  {text}")
+        if node.attempts.logs:
+            print(f"\nlog of node {node.id}: {node.attempts.logs[-1]}")
+
+
+def literal_text(literal: literals_pb2.Literal, python_type: Any = None) -> str:
+    """A literal as Python would write the value; data that lies elsewhere as its address."""
+    kind = literal.WhichOneof("value")
+    arguments = get_args(python_type)
+    if kind == "collection":
+        inner = arguments[0] if get_origin(python_type) is list and arguments else None
+        return f"[{', '.join(literal_text(item, inner) for item in literal.collection.literals)}]"
+    if kind == "map":
+        inner = arguments[1] if get_origin(python_type) is dict and arguments else None
+        items = sorted(literal.map.literals.items())
+        return f"{{{', '.join(f'{key!r}: {literal_text(item, inner)}' for key, item in items)}}}"
+    if kind == "offloaded_metadata":
+        return str(literal.offloaded_metadata.uri)
+    return _scalar_text(literal, python_type)
+
+
+def _scalar_text(literal: literals_pb2.Literal, python_type: Any) -> str:
+    scalar = literal.scalar
+    kind = scalar.WhichOneof("value")
+    if kind == "union":
+        return literal_text(scalar.union.value, _matching_variant(python_type))
+    if kind == "primitive":
+        return _primitive_text(scalar.primitive, python_type)
+    if kind in ("blob", "schema", "structured_dataset"):
+        return str(getattr(scalar, kind).uri)
+    if kind in ("binary", "generic"):
+        return repr(_structure(literal, python_type))
+    return "None" if kind in (None, "none_type") else str(scalar).strip()
+
+
+def _primitive_text(primitive: literals_pb2.Primitive, python_type: Any) -> str:
+    kind = primitive.WhichOneof("value")
+    if kind == "datetime":
+        return str(primitive.datetime.ToDatetime().isoformat())
+    if kind == "duration":
+        return str(primitive.duration.ToTimedelta())
+    if isinstance(python_type, type) and issubclass(python_type, enum.Enum):
+        return str(primitive.string_value)
+    return repr(getattr(primitive, kind)) if kind else "None"
+
+
+def _structure(literal: literals_pb2.Literal, python_type: Any) -> Any:
+    """A dataclass or model as itself where its type is known, else the plain structure."""
+    if python_type is not None:
+        from flytekit.core.context_manager import FlyteContextManager
+        from flytekit.core.type_engine import TypeEngine
+        from flytekit.models.literals import Literal
+
+        context = FlyteContextManager.current_context()
+        return TypeEngine.to_python_value(context, Literal.from_flyte_idl(literal), python_type)
+    if literal.scalar.WhichOneof("value") == "generic":
+        return MessageToDict(literal.scalar.generic)
+    return importlib.import_module("msgpack").unpackb(literal.scalar.binary.value, strict_map_key=False)
+
+
+def _matching_variant(python_type: Any) -> Any:
+    variants = [variant for variant in get_args(python_type) if variant is not type(None)]
+    return variants[0] if len(variants) == 1 else None

@@ -1,0 +1,159 @@
+"""``flytelite run``: register, execute, watch, print the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flytelite.cli.failure import FAILED, INTERRUPTED, Usage
+from flytelite.cli.options import (
+    DEFAULT_DOMAIN,
+    DEFAULT_PROJECT,
+    Domain,
+    EndpointFlag,
+    Project,
+    Session,
+    Verbose,
+    Version,
+)
+
+if TYPE_CHECKING:
+    from flytelite.cli.client import Client
+    from flytelite.cli.inputs import Inputs
+
+OWN_FLAGS = frozenset({"--no-wait", "--verbose", "--help", "-h"})
+"""What may stand among the inputs; an input of the same name wins. Every other option goes before FILE."""
+
+
+def command(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The Python file.")],
+    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="Its workflow, task or launch plan.")] = "",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[--INPUT VALUE]...", help="Its inputs; `run FILE ENTITY --help` lists them."),
+    ] = None,
+    *,
+    project: Project = DEFAULT_PROJECT,
+    domain: Domain = DEFAULT_DOMAIN,
+    version: Version = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the execution's name and leave.")] = False,
+    endpoint: EndpointFlag = None,
+    verbose: Verbose = False,
+) -> None:
+    """Register a file and execute one of its entities.
+
+    Exit code 0 when it succeeded, 1 when it failed, 2 for bad usage.
+    """
+    from flytelite.cli.client import Client
+    from flytelite.cli.endpoint import discover
+    from flytelite.cli.inputs import inputs_of, literal_map
+    from flytelite.cli.registration import Program
+    from flytelite.cli.source import find_entity, locate
+
+    if file.is_dir():
+        raise Usage(f"{file} is a directory; name the file that has {entity or 'the workflow'}")
+    source = locate([file])
+    server = discover(endpoint)
+    with Client(server) as client:
+        client.version()  # a missing server is said before flytekit is imported
+        program = Program(source, server, project, domain)
+        found = find_entity(program.modules[0], entity)
+        takes = inputs_of(found)
+        values, flags = read_arguments(inputs or (), takes)
+        context.ensure_object(Session).verbose |= "--verbose" in flags
+        if flags & {"--help", "-h"}:
+            print(takes.description)
+            return
+        takes.check_complete(values)
+        is_task = not (hasattr(found, "workflow") or hasattr(found, "output_bindings"))
+        literals = literal_map(program.remote, takes, values, with_defaults=is_task)
+        registration = program.register(client, version)
+        print(registration.summary)
+        id = create_execution(client, registration.identifier(found.name, is_task), literals)
+        if no_wait or "--no-wait" in flags:
+            print(f"started {id.name}\n{_address(client, id)}")
+            return
+        raise typer.Exit(follow(client, id, found))
+
+
+def read_arguments(arguments: Sequence[str], inputs: Inputs) -> tuple[dict[str, Any], set[str]]:
+    """Sort what follows ENTITY into the values of inputs and flags of `run` itself.
+
+    Raises Usage naming what is neither, or what has no usable value.
+    """
+    from flytelite.cli.inputs import read_value
+
+    values: dict[str, Any] = {}
+    flags: set[str] = set()
+    position = 0
+    while position < len(arguments):
+        flag, equals, value = arguments[position].partition("=")
+        position += 1
+        found = inputs.named(flag)
+        if found is not None:
+            input, is_positive = found
+            rest = [value] if equals else arguments[position:]
+            values[input.name], taken = read_value(input, flag, rest, is_positive)
+            position += 0 if equals else taken
+        elif flag in OWN_FLAGS:
+            flags.add(flag)
+        else:
+            raise inputs.unknown(flag)
+    return values, flags
+
+
+def create_execution(client: Client, entity: Any, literals: Any) -> Any:
+    """Start an execution of a launch plan or task and return its WorkflowExecutionIdentifier."""
+    from flyteidl.admin import execution_pb2
+
+    request = execution_pb2.ExecutionCreateRequest(
+        project=entity.project,
+        domain=entity.domain,
+        spec=execution_pb2.ExecutionSpec(
+            launch_plan=entity,
+            metadata=execution_pb2.ExecutionMetadata(
+                mode=execution_pb2.ExecutionMetadata.MANUAL, principal="flytelite"
+            ),
+        ),
+        inputs=literals,
+    )
+    return client.call(client.admin.CreateExecution, request).id
+
+
+def follow(client: Client, id: Any, entity: Any) -> int:
+    """Show an execution until it is over, then its outputs or its failure; returns the exit code."""
+    from flyteidl.core import execution_pb2
+
+    from flytelite.cli.nodes import NodeReader
+    from flytelite.cli.outcome import print_failure, print_logs, print_outputs
+    from flytelite.cli.progress import make_progress, seconds
+    from flytelite.cli.watch import changes
+
+    reader = NodeReader(client)
+    nodes: Any = ()
+    try:
+        with make_progress(f"{entity.name} as {id.name}") as progress:
+            for _ in changes(client, id):
+                nodes = reader.read(id)
+                progress.show(nodes)
+    except KeyboardInterrupt:
+        print(f"\nno longer watching; {id.name} goes on. `flytelite ls nodes {id.name}` shows it")
+        return INTERRUPTED
+    execution = client.execution(id)
+    succeeded = execution.closure.phase == execution_pb2.WorkflowExecution.SUCCEEDED
+    if succeeded:
+        print(f"SUCCEEDED in {seconds(execution.closure.duration.ToTimedelta())}")
+        print_outputs(entity, client.execution_data(id))
+    else:
+        print_failure(execution, nodes)
+    print_logs(nodes)
+    print(_address(client, id))
+    return 0 if succeeded else FAILED
+
+
+def _address(client: Client, id: Any) -> str:
+    return f"REST\n  {client.endpoint.url}/api/v1/executions/{id.project}/{id.domain}/{id.name}"

@@ -1,0 +1,77 @@
+"""The server of a data directory, seen from outside: is it there, and has it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+from pathlib import Path
+
+from flytelite.server.data_directory import SERVER_FILE, Running, process_start_time
+
+
+def read_running(data_dir: Path) -> Running | None:
+    """The server that runs on a data directory; None when there is none.
+
+    A ``server.json`` whose process is gone, or whose pid belongs to another process by now, counts as none.
+    """
+    try:
+        running = Running(**json.loads((data_dir / SERVER_FILE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return running if is_alive(running) else None
+
+
+def is_alive(running: Running) -> bool:
+    """Whether that very process still runs."""
+    try:
+        os.kill(running.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's process is a process too
+    # 0 means that the platform does not tell start times.
+    return running.started in (0, process_start_time(running.pid))
+
+
+def stop(running: Running, seconds: float) -> bool:
+    """Ask the server to stop and wait for its end; False when it still runs after that many seconds."""
+    if hasattr(os, "pidfd_open"):
+        return _stop_by_pidfd(running, seconds)
+    return _stop_by_kqueue(running, seconds)
+
+
+def _stop_by_pidfd(running: Running, seconds: float) -> bool:
+    try:
+        handle = os.pidfd_open(running.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        # Checked with the handle in hand: from here on the pid cannot come to mean another process.
+        if not is_alive(running):
+            return True
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        return bool(poller.poll(seconds * 1000))
+    finally:
+        os.close(handle)
+
+
+def _stop_by_kqueue(running: Running, seconds: float) -> bool:
+    queue = select.kqueue()  # type: ignore[attr-defined,unused-ignore]
+    try:
+        event = select.kevent(  # type: ignore[attr-defined,unused-ignore]
+            running.pid,
+            filter=select.KQ_FILTER_PROC,  # type: ignore[attr-defined,unused-ignore]
+            flags=select.KQ_EV_ADD,  # type: ignore[attr-defined,unused-ignore]
+            fflags=select.KQ_NOTE_EXIT,  # type: ignore[attr-defined,unused-ignore]
+        )
+        queue.control([event], 0, 0)
+        os.kill(running.pid, signal.SIGTERM)
+        return bool(queue.control(None, 1, seconds))
+    except ProcessLookupError:
+        return True
+    finally:
+        queue.close()

@@ -1,0 +1,133 @@
+"""``flytelite up``: start the server."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flytelite import __version__, config
+from flytelite.cli.failure import FAILED, NEVER_STARTED, Failure
+from flytelite.cli.options import DataDir, Verbose
+from flytelite.errors import FlyteError
+from flytelite.server.data_directory import CONFIG_FILE, Running, flytectl_config
+
+
+def command(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port for gRPC and HTTP; 0 takes a free one. Default: 30080.")
+    ] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="A second port that speaks gRPC only.")] = None,
+    data_dir: DataDir = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
+    write_config: Annotated[
+        bool, typer.Option("--write-config", help="Also write ~/.flyte/config.yaml, so that nothing need be exported.")
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the resolved settings and leave.")
+    ] = False,
+    ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Start the server and serve until Ctrl-C."""
+    flags = {"host": host, "port": port, "grpc_port": grpc_port, "data_dir": data_dir}
+    if verbose:
+        flags["log_level"] = "debug"
+    settings = config.load(flags)
+    if print_config:
+        _print_settings(settings)
+    elif detach:
+        _detach(flags, settings, write_config)
+    else:
+        _serve(settings, write_config, ready_fd)
+
+
+def _serve(settings: config.Settings, write_config: bool, ready_fd: int | None) -> None:
+    import asyncio
+
+    from flytelite.server.app import serve
+
+    started = False
+
+    def ready(running: Running) -> None:
+        nonlocal started
+        started = True
+        if write_config:
+            write_home_config(running)
+        if ready_fd is None:
+            print_banner(running, settings.data_dir, "Ctrl-C")
+            return
+        from flytelite.cli.child import report_ready
+
+        report_ready(ready_fd, running)
+
+    try:
+        asyncio.run(serve(settings, ready))
+    except FlyteError as error:
+        raise Failure(error.message, FAILED if started else NEVER_STARTED) from error
+
+
+def _detach(flags: dict[str, Any], settings: config.Settings, write_config: bool) -> None:
+    from flytelite.cli.child import LOG_FILE, start
+
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None]
+    arguments = ["--verbose" if argument == "--log-level=debug" else argument for argument in arguments]
+    _, running = start(arguments, settings.data_dir)
+    if write_config:
+        write_home_config(running)
+    print_banner(running, settings.data_dir, _down_command(settings.data_dir))
+    print(f"  log              {settings.data_dir / LOG_FILE}\n", flush=True)
+
+
+def print_banner(running: Running, data_dir: Path, stop: str) -> None:
+    """One screen that says all that is needed to use the server and to stop it."""
+    print(
+        f"\nflytelite {__version__} is ready\n\n"
+        f"  address          {running.endpoint}  (gRPC and REST, e.g. http://{running.endpoint}/api/v1/version)\n"
+        f"  data directory   {data_dir}  (kept: everything is there again at the next start)\n"
+        f"  for clients      export FLYTECTL_CONFIG={shlex.quote(str(data_dir / CONFIG_FILE))}\n"
+        f"  to stop          {stop}\n",
+        flush=True,
+    )
+
+
+def write_home_config(running: Running) -> None:
+    """Write ``~/.flyte/config.yaml`` for this server; another configuration that was there is kept beside it."""
+    path = Path.home() / ".flyte" / "config.yaml"
+    text = f"# Written by flytelite up --write-config\n{flytectl_config(running.endpoint)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.read_text().startswith("# Written by flytelite"):
+            kept = next(
+                name for number in range(1, 1000) if not (name := path.with_name(f"config.yaml.kept-{number}")).exists()
+            )
+            path.rename(kept)
+            print(f"flytelite: {path} was not ours; it is kept as {kept}", file=sys.stderr)
+        path.write_text(text)
+    except OSError as error:
+        print(
+            f"flytelite: {path} cannot be written ({error.strerror}); export FLYTECTL_CONFIG instead", file=sys.stderr
+        )
+
+
+def _down_command(data_dir: Path) -> str:
+    if data_dir == config.load({}).data_dir:
+        return "flytelite down"
+    return f"flytelite down --data-dir {shlex.quote(os.path.relpath(data_dir))}"
+
+
+def _print_settings(settings: config.Settings) -> None:
+    import yaml
+
+    values = {
+        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
+    print(yaml.safe_dump(values, sort_keys=False), end="")
