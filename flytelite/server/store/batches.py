@@ -1,4 +1,4 @@
-"""Atomic batches: changes are made at once, told to the journal together, and undone together."""
+"""Atomic batches: changes are made at once, given to the journal together, and undone together."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from contextlib import contextmanager
 from itertools import count
 from typing import NamedTuple
 
+from flytelite.server.store.rows import Row
+
 
 class Change(NamedTuple):
-    """One document written (or removed: None), as JSON text. ``order`` is its place in insertion order."""
+    """One document written, as JSON text, or removed (None)."""
 
     table: str
-    key: str
-    order: int
+    row: Row
     document: bytes | None
 
 
 class Batches:
     """Collects changes already made to tables and gives each outermost batch to ``append`` as one entry.
 
-    ``append`` may refuse by raising; the changes are then undone.
+    ``append`` may refuse by raising; the changes are then undone. ``order`` is the highest place in insertion order
+    that was given away so far.
     """
 
-    def __init__(self, append: Callable[[list[Change]], None]) -> None:
+    def __init__(self, append: Callable[[list[Change]], None], order: int = 0) -> None:
         self._append = append
         self._depth = 0
         self._changes: list[Change] = []
         self._undo: list[Callable[[], None]] = []
-        self.orders = count(1)
+        self.orders = count(order + 1)
         self.revisions = count(1)
 
     @contextmanager
@@ -57,7 +59,7 @@ class Batches:
 
     def _final(self) -> list[Change]:
         """Only the last change of each document: the others can never be seen."""
-        return list({(change.table, change.key): change for change in self._changes}.values())
+        return list({(change.table, change.row.key): change for change in self._changes}.values())
 
     def _roll_back(self, mark: int) -> None:
         while len(self._undo) > mark:

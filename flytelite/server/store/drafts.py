@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, MutableMapping
 
 from flytelite.errors import InvalidArgument
 from flytelite.server.store.interface import Document
-from flytelite.server.store.rows import Row, decode
+from flytelite.server.store.rows import Rows
 
 
 class View(Mapping[str, Document]):
     """The table as TinyDB reads it: documents are decoded when asked for."""
 
-    def __init__(self, rows: dict[str, Row]) -> None:
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
     def __getitem__(self, key: str) -> Document:
-        return decode(self._rows[key].document)
+        return self._rows[key].document()
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._rows))
@@ -28,14 +28,14 @@ class View(Mapping[str, Document]):
 class Draft(MutableMapping[str, Document]):
     """The table as TinyDB's updaters change it; remembers what they touched."""
 
-    def __init__(self, rows: dict[str, Row]) -> None:
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._touched: dict[str, Document | None] = {}
         self._size = len(rows)
 
     def __getitem__(self, key: str) -> Document:
         if key not in self._touched:
-            self._touched[key] = decode(self._rows[key].document)
+            self._touched[key] = self._rows[key].document()
         document = self._touched[key]
         if document is None:
             raise KeyError(key)
@@ -69,6 +69,6 @@ class Draft(MutableMapping[str, Document]):
         """Each document that differs from what is stored; None where it is to be removed."""
         for key, document in self._touched.items():
             row = self._rows.get(key)
-            stored = None if row is None else decode(row.document)
+            stored = None if row is None else row.document()
             if document != stored:
                 yield key, document

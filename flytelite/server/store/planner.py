@@ -12,7 +12,7 @@ from flytelite.errors import Internal
 from flytelite.server.store.conditions import Test, sort_key, test
 from flytelite.server.store.indexes import Indexes
 from flytelite.server.store.interface import Condition, Query
-from flytelite.server.store.rows import Row
+from flytelite.server.store.rows import Row, Rows
 
 CHUNK = 512
 """Rows tested at a time when walking: enough to be quick, few enough to stop soon after the page is full."""
@@ -20,7 +20,7 @@ CHUNK = 512
 Tests = list[tuple[int, Test]]
 
 
-def select(rows: dict[str, Row], indexes: Indexes, query: Query, among: Iterable[str] | None) -> list[Row]:
+def select(rows: Rows, indexes: Indexes, query: Query, among: Iterable[str] | None) -> list[Row]:
     """The rows that answer the query, in its order. ``rows`` are all rows in insertion order."""
     tests = _tests(indexes, query.conditions)
     if query.order_by is not None:
@@ -36,7 +36,7 @@ def select(rows: dict[str, Row], indexes: Indexes, query: Query, among: Iterable
     return found[query.offset : wanted]
 
 
-def count(rows: dict[str, Row], indexes: Indexes, conditions: Sequence[Condition], among: Iterable[str] | None) -> int:
+def count(rows: Rows, indexes: Indexes, conditions: Sequence[Condition], among: Iterable[str] | None) -> int:
     """How many rows satisfy all conditions."""
     tests = _tests(indexes, conditions)
     candidates = _candidates(rows, indexes, conditions, among)
@@ -57,7 +57,7 @@ def _position(indexes: Indexes, column: str) -> int:
 
 
 def _candidates(
-    rows: dict[str, Row], indexes: Indexes, conditions: Sequence[Condition], among: Iterable[str] | None
+    rows: Rows, indexes: Indexes, conditions: Sequence[Condition], among: Iterable[str] | None
 ) -> Collection[Row] | None:
     """The rows named by ``among``, else by the most selective index; None when no index helps."""
     if among is not None:
@@ -84,7 +84,7 @@ def _walk_is_cheaper(candidates: int, total: int, wanted: int | None) -> bool:
     return wanted is not None and candidates * candidates > wanted * total
 
 
-def _walk(rows: dict[str, Row], indexes: Indexes, query: Query, tests: Tests, wanted: int | None) -> list[Row]:
+def _walk(rows: Rows, indexes: Indexes, query: Query, tests: Tests, wanted: int | None) -> list[Row]:
     """Rows in the query's order from an order that is kept, until there are as many as wanted."""
     walk: Iterator[Row]
     if query.order_by is None:

@@ -1,33 +1,54 @@
-"""A stored document as a table holds it."""
+"""A stored document as a table holds it: in memory until it is on disk, then only as the place where it is."""
 
 from __future__ import annotations
 
 import orjson
 
 from flytelite.errors import InvalidArgument
+from flytelite.server.store import segments
 from flytelite.server.store.interface import Document, Scalar
+from flytelite.server.store.segments import Segment
+
+Rows = dict[str, "Row"]
+"""The rows of one table by key, in insertion order."""
 
 
 class Row:
-    """The document as JSON text, with what is needed to find it without reading that text.
+    """A document with what is needed to find it without reading it.
 
-    ``order`` is its place in insertion order, unique in the store. ``columns`` are in the order of the table's columns.
+    ``content`` is its JSON text, or its place in ``segment``. ``order`` is its place in insertion order, unique in the
+    store. ``columns`` are in the order of the table's columns. A row that is in a table counts as live in its segment.
     """
 
-    __slots__ = ("columns", "document", "key", "order", "revision")
+    __slots__ = ("columns", "content", "key", "order", "revision", "segment")
 
-    def __init__(self, key: str, order: int, revision: int, columns: tuple[Scalar, ...], document: bytes) -> None:
+    def __init__(
+        self, key: str, order: int, revision: int, content: bytes | int, segment: Segment | None = None
+    ) -> None:
         self.key = key
         self.order = order
         self.revision = revision
-        self.columns = columns
-        self.document = document
+        self.columns: tuple[Scalar, ...] = ()
+        self.content = content
+        self.segment = segment
 
+    def document(self) -> Document:
+        """The document, a new one each time. Raises Unavailable when it cannot be read from disk."""
+        if self.segment is None:
+            document: Document = orjson.loads(self.content)  # type: ignore[arg-type]  # text when in no segment
+            return document
+        return self.segment.document(self.content)  # type: ignore[arg-type]  # a place when in a segment
 
-def decode(encoded: bytes) -> Document:
-    """The document of that JSON text; a new one each time."""
-    document: Document = orjson.loads(encoded)
-    return document
+    def put(self, content: bytes | int, segment: Segment | None) -> None:
+        """Change the document, or where it is."""
+        self.weigh(-1)
+        self.content, self.segment = content, segment
+        self.weigh(1)
+
+    def weigh(self, sign: int) -> None:
+        """Count the document as live (1) or no longer live (-1) in its segment."""
+        if self.segment is not None:
+            self.segment.live += sign * segments.length(self.content)  # type: ignore[arg-type]  # a place
 
 
 def encode(table: str, key: str, document: Document) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -16,7 +17,8 @@ from flytelite.server.store.batches import Batches, Change
 from flytelite.server.store.drafts import Draft, View
 from flytelite.server.store.indexes import Indexes
 from flytelite.server.store.interface import Condition, Document, Query, Scalar, TableSchema
-from flytelite.server.store.rows import Row, decode, encode
+from flytelite.server.store.rows import Row, Rows, encode
+from flytelite.server.store.segments import Segment
 
 
 class Table(tinydb.Table):
@@ -29,13 +31,16 @@ class Table(tinydb.Table):
 
     document_id_class = str  # type: ignore[assignment]
 
-    def __init__(self, schema: TableSchema, batches: Batches, storage: Storage) -> None:
+    def __init__(self, schema: TableSchema, batches: Batches, storage: Storage, rows: Rows) -> None:
         self.schema = schema
         self._batches = batches
-        self._rows: dict[str, Row] = {}
+        self._rows = rows
         self._indexes = Indexes(schema)
         self._numbers = 0
         super().__init__(storage, schema.name, cache_size=0)  # cached results would not be private copies
+        for row in rows.values() if self._indexes.columns else ():
+            row.columns = self._columns(row.key, row.document())
+        self._indexes.load(rows.values())
 
     def get(  # type: ignore[override]  # a key is told from a query by its type
         self,
@@ -49,7 +54,7 @@ class Table(tinydb.Table):
         if not isinstance(key, str):
             return super().get(cond if key is None else key, doc_id, doc_ids)  # type: ignore[arg-type]
         row = self._rows.get(key)
-        return None if row is None else decode(row.document)
+        return None if row is None else row.document()
 
     def put(self, key: str, document: Document) -> None:
         """Insert or replace. A replaced document keeps its place in insertion order.
@@ -58,19 +63,18 @@ class Table(tinydb.Table):
         """
         columns = self._columns(key, document)
         encoded = encode(self.name, key, document)
-        revision = next(self._batches.revisions)
         with self._batches.batch():
             row = self._rows.get(key)
             undo: Callable[[], None]
             if row is None:
-                row = Row(key, next(self._batches.orders), revision, columns, encoded)
+                row = Row(key, next(self._batches.orders), next(self._batches.revisions), encoded)
+                row.columns = columns
                 self._add(row)
-                undo = lambda row=row: self._discard(row)  # type: ignore[misc]  # noqa: E731
+                undo = partial(self._discard, row)
             else:
-                before = row.columns, row.revision, row.document
-                undo = lambda row=row: self._change(row, *before)  # type: ignore[misc]  # noqa: E731
-                self._change(row, columns, revision, encoded)
-            self._batches.record(Change(self.name, key, row.order, encoded), undo)
+                undo = partial(self._change, row, row.columns, row.revision, row.content, row.segment)
+                self._change(row, columns, next(self._batches.revisions), encoded, None)
+            self._batches.record(Change(self.name, row, encoded), undo)
 
     def remove(  # type: ignore[override]  # a key is told from a query by its type
         self, key: str | QueryLike | None = None, doc_ids: Iterable[str] | None = None, *, cond: QueryLike | None = None
@@ -86,7 +90,7 @@ class Table(tinydb.Table):
             return []
         with self._batches.batch():
             self._discard(row)
-            self._batches.record(Change(self.name, key, row.order, None), lambda: self._restore(row))
+            self._batches.record(Change(self.name, row, None), partial(self._restore, row))
         return [key]
 
     def revision(self, key: str) -> int | None:
@@ -110,13 +114,6 @@ class Table(tinydb.Table):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def load(self, documents: Iterable[tuple[str, int, bytes]]) -> None:
-        """Take (key, order, JSON text) as they were stored, without recording a change."""
-        for key, order, encoded in sorted(documents, key=lambda stored: stored[1]):
-            columns = self._columns(key, decode(encoded))
-            self._rows[key] = Row(key, order, next(self._batches.revisions), columns, encoded)
-        self._indexes.load(self._rows.values())
-
     def _columns(self, key: str, document: Document) -> tuple[Scalar, ...]:
         columns = tuple(map(document.get, self._indexes.columns))
         for position, value in enumerate(columns):
@@ -127,19 +124,26 @@ class Table(tinydb.Table):
 
     def _add(self, row: Row) -> None:
         self._rows[row.key] = row
+        row.weigh(1)
         self._indexes.add(row)
 
-    def _change(self, row: Row, columns: tuple[Scalar, ...], revision: int, document: bytes) -> None:
+    def _change(
+        self, row: Row, columns: tuple[Scalar, ...], revision: int, content: bytes | int, segment: Segment | None
+    ) -> None:
         self._indexes.move(row, columns)
-        row.revision, row.document = revision, document
+        row.revision = revision
+        row.put(content, segment)
 
     def _discard(self, row: Row) -> None:
         self._indexes.remove(row)
+        row.weigh(-1)
         del self._rows[row.key]
 
     def _restore(self, row: Row) -> None:
         self._add(row)
-        self._rows = {row.key: row for row in sorted(self._rows.values(), key=attrgetter("order"))}
+        in_order = sorted(self._rows.values(), key=attrgetter("order"))
+        self._rows.clear()
+        self._rows.update((row.key, row) for row in in_order)
 
     def _read_table(self) -> dict[str, Mapping[Any, Any]]:
         return View(self._rows)  # type: ignore[return-value]  # all that TinyDB reads of it is a mapping
@@ -165,22 +169,24 @@ class Table(tinydb.Table):
 class Tables(Storage):
     """The tables of one store, made at their first use; to TinyDB its storage, which writes through tables alone."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches, rows: dict[str, Rows] | None = None) -> None:
         self._batches = batches
         self._tables: dict[str, Table] = {}
+        self.rows: dict[str, Rows] = {} if rows is None else rows
 
     def table(self, schema: TableSchema) -> Table:
         """The table of that schema. Raises Internal when the name is in use with another schema."""
         table = self._tables.get(schema.name)
         if table is None:
-            table = self._tables[schema.name] = Table(schema, self._batches, self)
+            rows = self.rows.setdefault(schema.name, {})
+            table = self._tables[schema.name] = Table(schema, self._batches, self, rows)
         if table.schema != schema:
             raise Internal(f"table {schema.name} is in use with another schema")
         return table
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Every document of every table by name and key."""
-        return {name: dict(table._read_table()) for name, table in self._tables.items()}
+        return {name: dict(View(rows)) for name, rows in self.rows.items()}
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Refused: a table records its changes, the file is never written whole."""

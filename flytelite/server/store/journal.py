@@ -1,0 +1,185 @@
+"""The store on disk: tables over an append-only journal of JSON lines (docs/store.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from flytelite.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from flytelite.server.store import entries, segments
+from flytelite.server.store.batches import Batches, Change
+from flytelite.server.store.directory import Directory
+from flytelite.server.store.disk import Disk
+from flytelite.server.store.entries import REMOVED, Header
+from flytelite.server.store.interface import TableSchema
+from flytelite.server.store.recovery import Damage, Recovered, recover
+from flytelite.server.store.tables import Table, Tables
+from flytelite.server.store.writer import Entry, Writer
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 16 * 1024 * 1024
+PENDING_BYTES = 64 * 1024 * 1024
+"""What may wait in memory for a disk that refuses, before changes are refused too."""
+
+
+class Waiter(NamedTuple):
+    """Someone who waits for entries up to ``position``, and came after that many attempts to write had begun."""
+
+    position: int
+    attempts: int
+    future: asyncio.Future[None]
+
+
+class JournalStore:
+    """A Store in a directory. Made by ``open``; everything but ``open`` belongs to one event loop's thread."""
+
+    def __init__(self, directory: Directory, found: Recovered, segment_bytes: int) -> None:
+        self._directory = directory
+        self._segments = found.segments
+        self.damages: list[Damage] = found.damages
+        self._position = found.last
+        self._batches = Batches(self._append, found.order)
+        self._tables = Tables(self._batches, found.rows)
+        self._waiters: list[Waiter] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        last = self._segments[-1] if self._segments and self._segments[-1].last is None else None
+        self._writer = Writer(
+            directory.path,
+            directory.disk,
+            last,
+            last=found.last,
+            segment_bytes=segment_bytes,
+            told=self._told,
+        )
+
+    @classmethod
+    def open(cls, directory: Path, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None) -> JournalStore:
+        """Take the directory (made if need be) and read what it holds.
+
+        ``segment_bytes`` is the size from which a new file is begun. Raises FailedPrecondition when another process
+        holds the directory or a newer flytelite wrote it; Unavailable or ResourceExhausted when the disk refuses. A
+        damaged journal opens: ``damages`` says where, what can be read is served, and all changes are refused.
+        """
+        taken = Directory(directory, disk or Disk())
+        taken.take()
+        try:
+            found = recover(taken.path, taken.disk)
+            if not found.damages:
+                _remove(found, taken)
+        except BaseException:
+            taken.release()
+            raise
+        for damage in found.damages:
+            log.error("%s; the rest is served, nothing can be changed", damage)
+        return cls(taken, found, segment_bytes)
+
+    def table(self, schema: TableSchema) -> Table:
+        """The table of that schema. Raises Internal when the name was taken with another schema."""
+        return self._tables.table(schema)
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Changes inside are one atomic entry; an exception undoes them. Batches nest into the outermost.
+
+        The outermost raises Unavailable when the store is damaged, ResourceExhausted when too much waits for the disk.
+        """
+        return self._batches.batch()
+
+    @property
+    def position(self) -> int:
+        """The number of entries in the journal, on disk or on their way."""
+        return self._position
+
+    async def durable(self, position: int | None = None) -> None:
+        """Wait until the entries up to ``position`` (default: all) survive power loss.
+
+        Raises ResourceExhausted when the disk is full, Unavailable when it refuses otherwise. The entries are kept and
+        written when it works again; calling this again tries at once.
+        """
+        wanted = self._position if position is None else position
+        self._loop = asyncio.get_running_loop()
+        if wanted <= self._writer.synced:
+            return
+        waiter = Waiter(wanted, self._writer.attempts, self._loop.create_future())
+        self._waiters.append(waiter)
+        self._writer.ask()
+        await waiter.future
+
+    async def close(self) -> None:
+        """Write and sync what is pending, release the directory. Raises what ``durable`` does when the disk refuses."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._writer.close)
+        self._settle()
+        for segment in self._segments:
+            segment.close()
+        self._directory.release()
+        if self._writer.failure is not None:
+            raise self._writer.failure
+
+    def _append(self, changes: list[Change]) -> None:
+        self._refuse()
+        number = self._position + 1
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line, stored = entries.encode(
+            Header(number, self._writer.synced),
+            now,
+            [(change.table, change.row.key, change.row.order, change.document or REMOVED) for change in changes],
+        )
+        self._position = number
+        self._writer.append(Entry(number, line, changes, stored))
+        self._place_written()
+
+    def _refuse(self) -> None:
+        if self._closed:
+            raise FailedPrecondition(f"the store {self._directory.path} is closed")
+        if self.damages:
+            raise Unavailable(f"nothing can be changed: {self.damages[0]} (docs/store.md says what to do)")
+        if self._writer.pending_bytes > PENDING_BYTES:
+            raise self._writer.failure or ResourceExhausted(f"the disk of {self._directory.path} is too slow")
+
+    def _told(self) -> None:
+        """Called by the writer's thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        self._place_written()
+        writer, waiting = self._writer, self._waiters
+        self._waiters = []
+        for waiter in waiting:
+            if waiter.future.done():
+                continue
+            if waiter.position <= writer.synced:
+                waiter.future.set_result(None)
+            elif writer.failure is not None and waiter.attempts < writer.failed_attempts:
+                waiter.future.set_exception(type(writer.failure)(writer.failure.message))
+            else:
+                self._waiters.append(waiter)
+
+    def _place_written(self) -> None:
+        """Let go of the text of documents that are on disk now."""
+        while self._writer.done:
+            entry = self._writer.done.popleft()
+            segment = entry.segment
+            assert segment is not None
+            if not self._segments or self._segments[-1] is not segment:
+                self._segments.append(segment)
+            for change, stored in zip(entry.changes, entry.stored, strict=True):
+                if change.document is None:
+                    segment.removed.append((change.table, change.row.key))
+                    continue
+                segment.documents += stored.length
+                if change.row.content is change.document:
+                    change.row.put(segments.place(entry.offset + stored.offset, stored.length), segment)
+
+
+def _remove(found: Recovered, directory: Directory) -> None:
+    for path in found.obsolete:
+        directory.disk.remove(path)

@@ -1,0 +1,201 @@
+"""Reading a journal: what it holds, where it was cut off, and where it is damaged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from flytelite.server.store import entries, segments
+from flytelite.server.store.disk import Disk, refusal
+from flytelite.server.store.entries import REMOVED, Header, StoredChange
+from flytelite.server.store.rows import Row, Rows
+from flytelite.server.store.segments import Segment
+
+log = logging.getLogger(__name__)
+
+
+class Damage(NamedTuple):
+    """Something that was written and cannot be read any more."""
+
+    path: Path
+    offset: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged at byte {self.offset}: {self.reason}"
+
+
+class Line(NamedTuple):
+    """A line of a segment; ``header`` is None, and ``reason`` says why, when it is not as it was written."""
+
+    offset: int
+    header: Header | None
+    text: bytes = b""
+    changes: Sequence[StoredChange] = ()
+    reason: str = ""
+
+
+@dataclass
+class Recovered:
+    """What a journal holds. ``last`` is the number of its last entry, ``order`` the highest place in insertion order.
+
+    ``obsolete`` are files that a compaction had replaced when its process died.
+    """
+
+    rows: dict[str, Rows] = field(default_factory=dict)
+    segments: list[Segment] = field(default_factory=list)
+    damages: list[Damage] = field(default_factory=list)
+    obsolete: list[Path] = field(default_factory=list)
+    last: int = 0
+    order: int = 0
+
+    def replay(self, segment: Segment, lines: Iterable[Line]) -> None:
+        """Apply the lines of the next segment; those that are damaged are noted and left out."""
+        self.segments.append(segment)
+        gap_is_known = False
+        if segment.first > self.last + 1:
+            self._note(segment, 0, f"entries {self.last + 1} to {segment.first - 1}, which come before it, are missing")
+            gap_is_known = True
+        for line in lines:
+            if line.header is None:
+                self._note(segment, line.offset, f"{line.reason}, after entry {self.last}")
+                gap_is_known = True
+                continue
+            number = line.header.number
+            if segment.last is None and number != self.last + 1 and not gap_is_known:
+                self._note(segment, line.offset, f"entry {number} follows entry {self.last}")
+            gap_is_known = False
+            self.last = max(self.last, number)
+            for change in line.changes:
+                self._apply(segment, line, change)
+
+    def _apply(self, segment: Segment, line: Line, change: StoredChange) -> None:
+        rows = self.rows.setdefault(change.table, {})
+        row = rows.get(change.key)
+        if line.text[change.offset : change.offset + change.length] == REMOVED:
+            segment.removed.append((change.table, change.key))
+            if row is not None:
+                row.weigh(-1)
+                del rows[change.key]
+            return
+        segment.documents += change.length
+        place = segments.place(line.offset + change.offset, change.length)
+        if row is None:
+            row = rows[change.key] = Row(change.key, change.order, 0, place, segment)
+            row.weigh(1)
+        else:
+            row.order = change.order
+            row.put(place, segment)
+        self.order = max(self.order, change.order)
+
+    def _note(self, segment: Segment, offset: int, reason: str) -> None:
+        self.damages.append(Damage(segment.path, offset, reason))
+
+
+def recover(path: Path, disk: Disk) -> Recovered:
+    """Replay all segments in the directory.
+
+    Changes nothing but an end that was never completed: it is cut off, which the log reports. Raises Unavailable when
+    a file cannot be opened.
+    """
+    found = Recovered()
+    names = [(parsed, file) for file in path.iterdir() if (parsed := segments.parse_name(file.name))]
+    current, found.obsolete = _current(names)
+    for first, last, file in current:
+        try:
+            segment = Segment(file, first, last, disk.open(file), file.stat().st_size)
+        except OSError as error:
+            raise refusal(file, error) from error
+        lines: Iterable[Line] = _lines(segment)
+        if file is current[-1][2] and last is None:
+            lines = _without_torn_end(segment, list(lines), found, disk)
+        found.replay(segment, lines)
+    found.obsolete += path.glob(f"*{segments.TEMPORARY}")
+    for rows in found.rows.values():
+        _put_in_order(rows)
+    return found
+
+
+def _current(
+    names: list[tuple[tuple[int, int | None], Path]],
+) -> tuple[list[tuple[int, int | None, Path]], list[Path]]:
+    """The segments in the order of their entries, and those whose entries a compacted segment holds too."""
+    current: list[tuple[int, int | None, Path]] = []
+    obsolete = []
+    covered = 0
+    for (first, last), path in sorted(names, key=lambda named: (named[0][0], -(named[0][1] or 0))):
+        if first <= covered:
+            obsolete.append(path)
+            continue
+        current.append((first, last, path))
+        covered = last or covered
+    return current, obsolete
+
+
+def _lines(segment: Segment) -> Iterator[Line]:
+    offset = count = 0
+    complete = segment.last is None
+    reason = "the file was cut off"
+    try:
+        with segment.path.open("rb") as file:
+            for text in file:
+                line = _line(offset, text)
+                if line.header is not None and line.header.lines is not None:
+                    complete = line.header.lines == count
+                yield line
+                offset += len(text)
+                count += 1
+    except OSError as error:
+        complete, reason = False, f"the file cannot be read on ({error.strerror})"
+    if not complete:
+        yield Line(offset, None, reason=reason)
+
+
+def _line(offset: int, text: bytes) -> Line:
+    if not text.endswith(b"\n") or not entries.is_whole(text[:-1]):
+        return Line(offset, None, text, reason="a line does not match its checksum")
+    try:
+        return Line(offset, entries.header(text), text, list(entries.changes(text)))
+    except (ValueError, KeyError, TypeError) as error:
+        return Line(offset, None, text, reason=f"a line with a right checksum cannot be understood ({error})")
+
+
+def _without_torn_end(segment: Segment, lines: list[Line], found: Recovered, disk: Disk) -> list[Line]:
+    """Cut off what was being written when the process or the machine stopped.
+
+    A group of entries may reach the disk in any order, so whole lines may follow a broken one. They were never
+    acknowledged either, unless one of them says that the broken entry was synced: then it is damage, and stays.
+    """
+    bad = next((index for index, line in enumerate(lines) if line.header is None), None)
+    if bad is None:
+        return lines
+    number = max((line.header.number for line in lines[:bad] if line.header), default=found.last) + 1
+    if any(line.header and line.header.synced >= number for line in lines[bad:]):
+        return lines
+    offset = lines[bad].offset
+    log.warning(
+        "%s ends in an entry that was never completed: dropped %d bytes from byte %d on, after entry %d",
+        segment.path,
+        segment.size - offset,
+        offset,
+        number - 1,
+    )
+    if not found.damages:
+        try:
+            disk.truncate(segment.descriptor, offset)
+            disk.sync(segment.descriptor)
+        except OSError as error:
+            raise refusal(segment.path, error) from error
+        segment.size = offset
+    return lines[:bad]
+
+
+def _put_in_order(rows: Rows) -> None:
+    in_order = sorted(rows.values(), key=attrgetter("order"))
+    if any(row is not placed for row, placed in zip(rows.values(), in_order, strict=True)):
+        rows.clear()
+        rows.update((row.key, row) for row in in_order)
