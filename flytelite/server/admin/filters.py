@@ -18,10 +18,12 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from math import inf
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from flytelite.errors import InvalidArgument
+from flytelite.server.admin import durations
 from flytelite.server.admin.validation import invalid
 from flytelite.server.store.interface import Condition, Operator, Scalar
 
@@ -47,9 +49,6 @@ _PATTERNS = frozenset({Operator.CONTAINS, Operator.NOT_LIKE})
 _SPACE = " \t\n\f\r"
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-_DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_MAX_SECONDS = 9223372036.854775  # what Go's int64 nanoseconds hold
 _EPOCH = date(1970, 1, 1).toordinal()
 _FRACTION = re.compile(r"(.*[0-9:])[.,]([0-9]+)(.*)")
 
@@ -157,17 +156,10 @@ def _moment(text: str, field: str) -> str:
 
 
 def _duration(text: str) -> float:
-    seconds = float(text) if _NUMBER.fullmatch(text) else _go_duration(text)
-    if seconds is None or abs(seconds) > _MAX_SECONDS:
+    try:
+        seconds = float(text) if _NUMBER.fullmatch(text) else durations.parse(text)
+    except ValueError:
+        seconds = inf
+    if abs(seconds) > durations.MAX_SECONDS:
         raise InvalidArgument(f"Failed to parse duration [{text}]")
     return seconds
-
-
-def _go_duration(text: str) -> float | None:
-    """Seconds of a text such as ``1h30m`` or ``-250ms``; None when it is none."""
-    sign, unsigned = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)
-    parts = list(_DURATION.finditer(unsigned))
-    if not parts or "".join(part[0] for part in parts) != unsigned:
-        return None
-    total = sum(float(part[1]) * _SECONDS[part[2]] for part in parts)
-    return -total if sign == "-" else total

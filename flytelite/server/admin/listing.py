@@ -71,11 +71,11 @@ class Join:
     All conditions on ``entities`` (more than one when several prefixes name the same table) must hold for one and
     the same row there. ``keys`` answers with the keys of the listed rows that are joined to the rows which satisfy
     the conditions, a key as often as there are such rows. Fields in ``stored`` need no join: they are also columns of
-    the listed table, under the name given there.
+    the listed table, under the name given there; ``keys`` is not needed when all fields are.
     """
 
     entities: tuple[Entity, ...]
-    keys: Callable[[Sequence[Condition]], Iterable[str]]
+    keys: Callable[[Sequence[Condition]], Iterable[str]] | None = None
     stored: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -204,7 +204,9 @@ class Listing(Generic[M]):
         """How often each row is joined; None when no join is needed."""
         times: Counter[str] | None = None
         for index, conditions in plan.joined.items():
-            keys = Counter(self.joins[index].keys(conditions))
+            find = self.joins[index].keys
+            assert find is not None
+            keys = Counter(find(conditions))
             times = keys if times is None else Counter({key: n * keys[key] for key, n in times.items() if key in keys})
         return times
 
