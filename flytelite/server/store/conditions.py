@@ -88,17 +88,18 @@ def _compared(compare: Callable[[Any, Any], bool]) -> Callable[[Scalar], Test]:
     return against
 
 
-def _contains(value: Scalar) -> Test:
-    return _like(f"%{_text(value)}%", True)
+def _contains(part: Scalar) -> Test:
+    if part is None:
+        return lambda value: False
+    match = like(f"%{part}%").fullmatch
+    return lambda value: value is not None and match(str(value)) is not None
 
 
-def _like(pattern: str, wanted: bool) -> Test:
-    match = like(pattern).fullmatch
-    return lambda value: value is not None and (match(_text(value)) is not None) is wanted
-
-
-def _text(value: Scalar) -> str:
-    return value if isinstance(value, str) else str(value)
+def _not_like(pattern: Scalar) -> Test:
+    if pattern is None:
+        return lambda value: False
+    match = like(str(pattern)).fullmatch
+    return lambda value: value is not None and match(str(value)) is None
 
 
 _SINGLE: dict[Operator, Callable[[Scalar], Test]] = {
@@ -109,5 +110,5 @@ _SINGLE: dict[Operator, Callable[[Scalar], Test]] = {
     Operator.LESS: _compared(lambda a, b: bool(a < b)),
     Operator.LESS_OR_EQUAL: _compared(lambda a, b: bool(a <= b)),
     Operator.CONTAINS: _contains,
-    Operator.NOT_LIKE: lambda value: _like(_text(value), False),
+    Operator.NOT_LIKE: _not_like,
 }

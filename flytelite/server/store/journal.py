@@ -13,7 +13,7 @@ from flytelite.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from flytelite.server.store import entries, segments
 from flytelite.server.store.batches import Batches, Change
 from flytelite.server.store.directory import Directory
-from flytelite.server.store.disk import Disk
+from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import REMOVED, Header
 from flytelite.server.store.interface import TableSchema
 from flytelite.server.store.recovery import Damage, Recovered, recover
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 PENDING_BYTES = 64 * 1024 * 1024
-"""What may wait in memory for a disk that refuses, before changes are refused too."""
 
 
 class Waiter(NamedTuple):
@@ -38,8 +37,9 @@ class Waiter(NamedTuple):
 class JournalStore:
     """A Store in a directory. Made by ``open``; everything but ``open`` belongs to one event loop's thread."""
 
-    def __init__(self, directory: Directory, found: Recovered, segment_bytes: int) -> None:
+    def __init__(self, directory: Directory, found: Recovered, *, segment_bytes: int, pending_bytes: int) -> None:
         self._directory = directory
+        self._pending_bytes = pending_bytes
         self._segments = found.segments
         self.damages: list[Damage] = found.damages
         self._position = found.last
@@ -59,10 +59,18 @@ class JournalStore:
         )
 
     @classmethod
-    def open(cls, directory: Path, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None) -> JournalStore:
+    def open(
+        cls,
+        directory: Path,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        pending_bytes: int = PENDING_BYTES,
+        disk: Disk | None = None,
+    ) -> JournalStore:
         """Take the directory (made if need be) and read what it holds.
 
-        ``segment_bytes`` is the size from which a new file is begun. Raises FailedPrecondition when another process
+        ``segment_bytes`` is the size from which a new file is begun, ``pending_bytes`` how much may wait in memory for
+        a disk that refuses before changes are refused too. Raises FailedPrecondition when another process
         holds the directory or a newer flytelite wrote it; Unavailable or ResourceExhausted when the disk refuses. A
         damaged journal opens: ``damages`` says where, what can be read is served, and all changes are refused.
         """
@@ -71,13 +79,13 @@ class JournalStore:
         try:
             found = recover(taken.path, taken.disk)
             if not found.damages:
-                _remove(found, taken)
+                _remove_obsolete(found, taken)
         except BaseException:
             taken.release()
             raise
         for damage in found.damages:
             log.error("%s; the rest is served, nothing can be changed", damage)
-        return cls(taken, found, segment_bytes)
+        return cls(taken, found, segment_bytes=segment_bytes, pending_bytes=pending_bytes)
 
     def table(self, schema: TableSchema) -> Table:
         """The table of that schema. Raises Internal when the name was taken with another schema."""
@@ -141,7 +149,7 @@ class JournalStore:
             raise FailedPrecondition(f"the store {self._directory.path} is closed")
         if self.damages:
             raise Unavailable(f"nothing can be changed: {self.damages[0]} (docs/store.md says what to do)")
-        if self._writer.pending_bytes > PENDING_BYTES:
+        if self._writer.pending_bytes > self._pending_bytes:
             raise self._writer.failure or ResourceExhausted(f"the disk of {self._directory.path} is too slow")
 
     def _told(self) -> None:
@@ -180,6 +188,9 @@ class JournalStore:
                     change.row.put(segments.place(entry.offset + stored.offset, stored.length), segment)
 
 
-def _remove(found: Recovered, directory: Directory) -> None:
+def _remove_obsolete(found: Recovered, directory: Directory) -> None:
     for path in found.obsolete:
-        directory.disk.remove(path)
+        try:
+            directory.disk.remove(path)
+        except OSError as error:
+            raise refusal(path, error) from error
