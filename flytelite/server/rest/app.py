@@ -1,0 +1,57 @@
+"""The HTTP side as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import orjson
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from flytelite.config import Settings
+from flytelite.server.dispatch import Dispatcher
+from flytelite.server.objects import Bucket
+from flytelite.server.rest.gateway import Gateway
+from flytelite.server.rest.guard import Guard
+from flytelite.server.rest.marshalling import JSON
+from flytelite.server.rest.metrics import CONTENT_TYPE, metrics_text
+from flytelite.server.rest.object_routes import object_routes
+from flytelite.server.rest.openapi import openapi_document
+
+
+def create_app(
+    dispatcher: Dispatcher, settings: Settings, bucket: Bucket, extra_routes: Sequence[BaseRoute] = ()
+) -> Starlette:
+    """The guard around: ``/healthcheck``, ``/api/v1/openapi``, ``/metrics``, the bucket's objects, ``extra_routes``,
+    and the gateway for every other path.
+    """
+
+    async def healthcheck(request: Request) -> Response:
+        return Response()
+
+    async def openapi(request: Request) -> Response:
+        return Response(_openapi_body(), media_type=JSON)
+
+    async def metrics(request: Request) -> Response:
+        return Response(metrics_text(dispatcher), media_type=CONTENT_TYPE)
+
+    return Starlette(
+        routes=[
+            Route("/healthcheck", healthcheck),
+            Route("/api/v1/openapi", openapi),
+            Route("/metrics", metrics),
+            *object_routes(bucket),
+            *extra_routes,
+            Mount("/", Gateway(dispatcher, settings)),
+        ],
+        middleware=[Middleware(Guard, settings=settings)],
+    )
+
+
+@cache
+def _openapi_body() -> bytes:
+    return orjson.dumps(openapi_document())

@@ -1,0 +1,43 @@
+"""Prometheus' text format, with the names that FlyteAdmin's gRPC interceptor (go-grpc-prometheus) uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flytelite import __version__
+from flytelite.errors import Code
+from flytelite.server.dispatch import Dispatcher
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def metrics_text(dispatcher: Dispatcher) -> str:
+    """The calls so far, by method and code, and the seconds they took."""
+    return "\n".join(_lines(dispatcher)) + "\n"
+
+
+def _lines(dispatcher: Dispatcher) -> Iterator[str]:
+    yield "# HELP flytelite_info The running version."
+    yield "# TYPE flytelite_info gauge"
+    yield f'flytelite_info{{version="{__version__}"}} 1'
+    yield "# HELP grpc_server_handled_total RPCs completed, over gRPC and over REST."
+    yield "# TYPE grpc_server_handled_total counter"
+    for name, statistics in sorted(dispatcher.statistics.items()):
+        for code, count in sorted(statistics.calls.items()):
+            yield f'grpc_server_handled_total{{grpc_code="{_go_name(code)}",{_labels(name)}}} {count}'
+    yield "# HELP grpc_server_handling_seconds Time until the answer, durability included."
+    yield "# TYPE grpc_server_handling_seconds summary"
+    for name, statistics in sorted(dispatcher.statistics.items()):
+        yield f"grpc_server_handling_seconds_sum{{{_labels(name)}}} {statistics.seconds:.6f}"
+        yield f"grpc_server_handling_seconds_count{{{_labels(name)}}} {statistics.calls.total()}"
+
+
+def _labels(name: str) -> str:
+    service, _, method = name.partition("/")
+    return f'grpc_method="{method}",grpc_service="{service}",grpc_type="unary"'
+
+
+def _go_name(code: Code) -> str:
+    if code in (Code.OK, Code.CANCELLED):
+        return "OK" if code is Code.OK else "Canceled"
+    return code.name.title().replace("_", "")

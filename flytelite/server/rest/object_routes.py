@@ -1,0 +1,85 @@
+"""Objects over HTTP: what signed URLs lead to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from flytelite.errors import FlyteError, InvalidArgument, NotFound
+from flytelite.server.objects import URL_PREFIX, Bucket, Upload
+from flytelite.server.rest.gateway import HTTP_STATUS
+
+WRITE_BLOCK = 1024 * 1024
+"""Bytes that are gathered before a thread writes them."""
+
+# Decks are pages made by user code: they may run scripts, but not as part of this server's origin.
+_DOWNLOAD_HEADERS = {
+    "Content-Security-Policy": "sandbox allow-scripts allow-popups allow-downloads allow-forms allow-modals",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def object_routes(bucket: Bucket) -> list[Route]:
+    """PUT, GET and HEAD of ``/objects/{key}``; each wants the signature that ``Bucket.sign`` made."""
+
+    async def download(request: Request) -> Response:
+        key = _verified_key(bucket, request, "GET")
+        path = bucket.path(key)
+        if not path.is_file():
+            raise NotFound(f"there is no object {key}")
+        is_page = path.suffix in (".html", ".htm")
+        media_type = "text/html" if is_page else "application/octet-stream"
+        return FileResponse(path, media_type=media_type, headers=_DOWNLOAD_HEADERS)
+
+    async def receive(request: Request) -> Response:
+        upload = await asyncio.to_thread(bucket.upload, _verified_key(bucket, request, "PUT"))
+        try:
+            await _receive_body(request, upload)
+            await asyncio.to_thread(upload.commit, request.headers.get("content-md5"))
+        finally:
+            await asyncio.to_thread(upload.discard)
+        return Response()
+
+    pattern = URL_PREFIX + "{key:path}"
+    return [
+        Route(pattern, _answering_errors(download), methods=["GET"]),
+        Route(pattern, _answering_errors(receive), methods=["PUT"]),
+    ]
+
+
+def _verified_key(bucket: Bucket, request: Request, method: str) -> str:
+    key: str = request.path_params["key"]
+    query = request.query_params
+    bucket.verify(method, key, query.get("expires", ""), query.get("signature", ""))
+    return key
+
+
+async def _receive_body(request: Request, upload: Upload) -> None:
+    block = bytearray()
+    async for chunk in request.stream():
+        block += chunk
+        if len(block) >= WRITE_BLOCK:
+            await asyncio.to_thread(upload.write, block)
+            block = bytearray()
+    await asyncio.to_thread(upload.write, block)
+    promised = request.headers.get("content-length")
+    if promised is not None and int(promised) != upload.size:
+        raise InvalidArgument(f"Content-Length is {promised} but {upload.size} bytes were received")
+
+
+def _answering_errors(
+    endpoint: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except FlyteError as error:
+            return PlainTextResponse(f"{error.message}\n", HTTP_STATUS[error.code])
+        except ClientDisconnect:
+            return PlainTextResponse("the client went away\n", 499)
+
+    return answer
