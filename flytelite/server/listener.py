@@ -1,0 +1,190 @@
+"""One TCP port, two protocols, told apart by a connection's first bytes.
+
+PRI * HTTP/2.0   gRPC: spliced, byte by byte, to the gRPC server's private address
+GET, POST, …     HTTP/1: handed to uvicorn's protocol class in this process
+0x16 0x03        TLS: answered with an alert and a line in the log, for the port speaks plaintext only
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from flytelite.config import Settings
+from flytelite.errors import FailedPrecondition, FlyteError, InvalidArgument, PermissionDenied
+from flytelite.server.http_side import HttpSide
+from flytelite.server.splice import splice
+
+FIRST_BYTES_SECONDS = 10.0
+BACKLOG = 1024
+
+_GRPC = b"PRI * HTTP/2.0"
+_TLS = b"\x16\x03"
+_TLS_ALERT = bytes.fromhex("15030100020246")  # fatal, protocol_version
+
+log = logging.getLogger(__name__)
+
+
+class OpenConnections(set[Any]):
+    """Connections that live; tells when the last one is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._emptied: asyncio.Event | None = None
+
+    def discard(self, connection: Any) -> None:
+        super().discard(connection)
+        if self._emptied is not None and not self:
+            self._emptied.set()
+
+    async def gone(self, seconds: float) -> bool:
+        """Whether all connections ended within that time."""
+        self._emptied = asyncio.Event()
+        if self:
+            try:
+                await asyncio.wait_for(self._emptied.wait(), seconds)
+            except TimeoutError:
+                return False
+        return True
+
+
+class Listener:
+    """The port. ``grpc_address`` is what GrpcServer says; ``make_app`` builds the ASGI application, once, in a thread,
+    when the first HTTP connection comes (or at ``load_http``): gRPC alone needs none of it.
+    """
+
+    def __init__(self, settings: Settings, grpc_address: str, make_app: Callable[[], Any]) -> None:
+        self._settings = settings
+        self.grpc_address = grpc_address
+        self.connections = OpenConnections()
+        self.http = HttpSide(make_app, self.connections)
+        self.background: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server
+        self.port = settings.port
+        """The port that was bound: what the settings say, or the system's choice when they say 0."""
+
+    async def start(self) -> None:
+        """Bind and accept. Raises FailedPrecondition (port in use), PermissionDenied or InvalidArgument (host)."""
+        host, port = self._settings.host, self._settings.port
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(lambda: _Arrival(self), host, port, backlog=BACKLOG)
+        except OSError as error:
+            raise _bind_error(host, port, error) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def load_http(self) -> None:
+        """Build the HTTP application now instead of at the first HTTP connection."""
+        await self.http.load()
+
+    async def stop(self, grace: float) -> None:
+        """Accept no more, give what runs ``grace`` seconds, then abort it.
+
+        Spliced connections end when the gRPC server, stopped at the same time, ends them.
+        """
+        self._server.close()
+        self.http.finish()
+        for connection in tuple(self.connections):
+            if isinstance(connection, _Arrival):
+                connection.leave_if_undecided()
+        if not await self.connections.gone(grace):
+            for connection in tuple(self.connections):
+                connection.transport.abort()
+        for task in self.background | self.http.tasks:
+            task.cancel()
+
+
+class _Arrival(asyncio.Protocol):
+    """A connection whose protocol is not known yet."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._listener.connections.add(self)
+        self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_SECONDS, self.transport.abort)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._timer.cancel()
+        self._listener.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        received = self._received
+        if received.startswith(_GRPC):
+            self._hand_over(self._to_grpc)
+        elif received.startswith(_TLS):
+            self._refuse_tls()
+        elif _GRPC.startswith(received) or _TLS.startswith(received):
+            return  # too few bytes to tell
+        elif received[:1].isalpha():
+            self._hand_over(self._to_http)
+        else:
+            self.transport.abort()
+
+    def leave_if_undecided(self) -> None:
+        """Give up a client that has not said yet what it speaks."""
+        if not self._timer.cancelled():
+            self.transport.abort()
+
+    def _hand_over(self, to: Callable[[], Any]) -> None:
+        self._timer.cancel()
+        self.transport.pause_reading()
+        if to == self._to_http and self._listener.http.loaded:
+            self._give_to_http()
+            return
+        task = asyncio.get_running_loop().create_task(to())
+        self._listener.background.add(task)
+        task.add_done_callback(self._listener.background.discard)
+
+    async def _to_grpc(self) -> None:
+        try:
+            await splice(self.transport, self._received, self._listener.grpc_address, self._listener.connections)
+        except OSError:
+            log.exception("the gRPC server cannot be reached at %s", self._listener.grpc_address)
+            self.transport.abort()
+        self._listener.connections.discard(self)
+
+    async def _to_http(self) -> None:
+        try:
+            await self._listener.http.load()
+        except Exception:
+            log.exception("the HTTP side cannot be loaded")
+            self.transport.abort()
+            return
+        self._give_to_http()
+
+    def _give_to_http(self) -> None:
+        self._listener.http.take(self.transport, self._received)
+        self._listener.connections.discard(self)
+
+    def _refuse_tls(self) -> None:
+        host, port = self.transport.get_extra_info("sockname")[:2]
+        log.warning(
+            "A client tried TLS, but port %s of %s speaks plaintext: set admin.insecure: true in the client's config, "
+            "or FLYTE_PLATFORM_INSECURE=true.",
+            port,
+            host,
+        )
+        self.transport.write(_TLS_ALERT)
+        self.transport.close()
+
+
+def _bind_error(host: str, port: int, error: OSError) -> FlyteError:
+    if error.errno == errno.EADDRINUSE:
+        return FailedPrecondition(
+            f"Port {port} of {host} is in use by another program: stop it, or choose another port with --port."
+        )
+    if error.errno == errno.EACCES:
+        return PermissionDenied(f"This user may not listen on port {port}: choose a port above 1023 with --port.")
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return InvalidArgument(f"This machine has no address {host!r} to listen on: set host to one of its own.")
+    return FailedPrecondition(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
