@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 STOP_SECONDS = 30.0
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
 
 
 def command(
@@ -43,8 +41,8 @@ def command(
 
     data_dir = Path(tempfile.mkdtemp(prefix="flytelite-exec-"))
     try:
-        with _server(data_dir, project) as running:
-            code = run_command(arguments, {**os.environ, **client_environment(running, data_dir, project)})
+        with handing_on_signals() as signals, _server(data_dir, project) as running:
+            code = run_command(arguments, {**os.environ, **client_environment(running, data_dir, project)}, signals)
         if verbose:
             print((data_dir / LOG_FILE).read_text(), end="")
     finally:
@@ -67,19 +65,44 @@ def client_environment(running: Running, data_dir: Path, project: str | None) ->
     return environment
 
 
-def run_command(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Run the command with our signals handed on; 128 + n when a signal n ended it, as in a shell.
+class Signals:
+    """Hands signals on to the command; before there is one, a signal ends us in order."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """A signal handler."""
+        if self.process is None:
+            raise SystemExit(128 + number)
+        # From a terminal the command gets these two itself, being in the foreground with us.
+        if number not in (signal.SIGINT, signal.SIGQUIT) or not _in_foreground():
+            self.process.send_signal(number)
+
+
+@contextlib.contextmanager
+def handing_on_signals() -> Iterator[Signals]:
+    """Treat the signals of FORWARDED as Signals says while the block runs."""
+    signals = Signals()
+    previous = {number: signal.signal(number, signals.handle) for number in FORWARDED}
+    try:
+        yield signals
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def run_command(arguments: list[str], environment: Mapping[str, str], signals: Signals) -> int:
+    """Run the command and return its exit code; 128 + n when a signal n ended it, as in a shell.
 
     Raises Usage when it cannot be started.
     """
     try:
-        process = subprocess.Popen(arguments, env=dict(environment))
+        signals.process = subprocess.Popen(arguments, env=dict(environment))
     except FileNotFoundError as error:
         raise Usage(f"there is no command {arguments[0]!r}; write `flytelite exec -- CMD...`") from error
     except OSError as error:
         raise Usage(f"{arguments[0]} cannot be run: {error.strerror}") from error
-    with _forwarding_to(process):
-        code = process.wait()
+    code = signals.process.wait()
     return code if code >= 0 else 128 - code
 
 
@@ -90,7 +113,6 @@ def _server(data_dir: Path, project: str | None) -> Iterator[Running]:
     environment = dict(os.environ)
     if project is not None:
         environment["FLYTELITE_PROJECTS"] = ",".join(dict.fromkeys((DEFAULT_PROJECT, project)))
-    # A settings file of this folder is for the server one starts here by hand.
     process, running = start(["--host=127.0.0.1", "--port=0", f"--data-dir={data_dir}"], data_dir, environment)
     try:
         yield running
@@ -101,23 +123,6 @@ def _server(data_dir: Path, project: str | None) -> Iterator[Running]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@contextlib.contextmanager
-def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand signals on to the command, except those that its terminal sends to it anyway."""
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        if number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground():
-            return
-        process.send_signal(number)
-
-    previous = {number: signal.signal(number, forward) for number in FORWARDED}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _in_foreground() -> bool:

@@ -44,7 +44,7 @@ class Registration:
     def summary(self) -> str:
         """One line: what is new, or that nothing is."""
         if not self.new:
-            return f"nothing changed: version {self.version} is registered already"
+            return f"nothing changed: version {self.version} is already registered"
         counts = Counter(KINDS[id.resource_type] for id in self.new)
         parts = [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items()]
         kept = f", {len(self.existing)} existed already" if self.existing else ""

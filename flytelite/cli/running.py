@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from flytelite.server.data_directory import SERVER_FILE, Running, process_start_time
@@ -24,39 +26,51 @@ def read_running(data_dir: Path) -> Running | None:
 
 
 def is_alive(running: Running) -> bool:
-    """Whether that very process still runs."""
+    """Whether that very process still runs; one that has ended and that nobody has waited for does not."""
     try:
-        os.kill(running.pid, 0)
+        if hasattr(os, "pidfd_open"):
+            with _handle(running.pid) as handle:
+                ended = _wait(handle, 0)
+        else:
+            os.kill(running.pid, 0)
+            ended = False
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's process is a process too
+        ended = False  # somebody else's process is a process too
     # 0 means that the platform does not tell start times.
-    return running.started in (0, process_start_time(running.pid))
+    return not ended and running.started in (0, process_start_time(running.pid))
 
 
 def stop(running: Running, seconds: float) -> bool:
     """Ask the server to stop and wait for its end; False when it still runs after that many seconds."""
-    if hasattr(os, "pidfd_open"):
-        return _stop_by_pidfd(running, seconds)
-    return _stop_by_kqueue(running, seconds)
-
-
-def _stop_by_pidfd(running: Running, seconds: float) -> bool:
+    if not hasattr(os, "pidfd_open"):
+        return _stop_by_kqueue(running, seconds)
     try:
-        handle = os.pidfd_open(running.pid)
+        with _handle(running.pid) as handle:
+            # Asked with the handle in hand: from here on the pid cannot come to mean another process.
+            if not is_alive(running):
+                return True
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            return _wait(handle, seconds)
     except ProcessLookupError:
         return True
+
+
+@contextlib.contextmanager
+def _handle(pid: int) -> Iterator[int]:
+    handle = os.pidfd_open(pid)
     try:
-        # Checked with the handle in hand: from here on the pid cannot come to mean another process.
-        if not is_alive(running):
-            return True
-        signal.pidfd_send_signal(handle, signal.SIGTERM)
-        poller = select.poll()
-        poller.register(handle, select.POLLIN)
-        return bool(poller.poll(seconds * 1000))
+        yield handle
     finally:
         os.close(handle)
+
+
+def _wait(handle: int, seconds: float) -> bool:
+    """Whether the process of that handle ends within so many seconds."""
+    poller = select.poll()
+    poller.register(handle, select.POLLIN)
+    return bool(poller.poll(seconds * 1000))
 
 
 def _stop_by_kqueue(running: Running, seconds: float) -> bool:

@@ -83,7 +83,7 @@ def explain(error: BaseException, root: Path) -> Failure:
     """The user's file, the line and the reason of an error that came out of the user's code."""
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
-        return Failure(f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}")
+        return Failure(f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}")
     place = _place(error, root)
     if isinstance(error, ModuleNotFoundError):
         reason += f"; install it where flytelite runs, or check that the source root {root} is the one you mean"
@@ -110,7 +110,7 @@ def find_entity(module: ModuleType, name: str) -> Any:
     kind = "function" if callable(found) else type(found).__name__
     line = _definition_line(module, name)
     raise Usage(
-        f"{module.__file__}:{line}: {name} is a plain {kind}, not a task, workflow or launch plan; "
+        f"{module.__file__}, line {line}: {name} is a plain {kind}, not a task, workflow or launch plan; "
         f"this file has: {names}"
     )
 
@@ -155,12 +155,12 @@ def _is_foreign(directory: Path) -> bool:
 
 
 def _place(error: BaseException, root: Path) -> str:
-    """``file:line`` of the innermost frame in the user's code; flytekit wraps errors, so causes are searched too."""
+    """File and line of the innermost frame in the user's code; flytekit wraps errors, so causes are searched too."""
     place = ""
     for cause in _causes(error):
         for frame in traceback.extract_tb(cause.__traceback__):
             if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename:
-                place = f"{frame.filename}:{frame.lineno}"
+                place = f"{frame.filename}, line {frame.lineno}"
         if place:
             return place
     return place

@@ -97,7 +97,10 @@ def from_json(value: Any, python_type: Any, literal_type: Any = None) -> Any:
     if dataclasses.is_dataclass(python_type) and not _is_file(python_type) and not _is_directory(python_type):
         from mashumaro.codecs.json import JSONDecoder
 
-        return JSONDecoder(python_type).decode(json.dumps(value))
+        try:
+            return JSONDecoder(python_type).decode(json.dumps(value))
+        except LookupError as error:  # mashumaro's for a missing field
+            raise ValueError(str(error)) from error
     if python_type in (int, float, bool, str) and not isinstance(value, str):
         return float(value) if python_type is float and type(value) is int else _checked(value, python_type)
     if python_type is str or isinstance(value, str):
@@ -245,5 +248,5 @@ def _is_frame(python_type: Any) -> bool:
 
     if not isinstance(python_type, type):
         return False
-    is_pandas = python_type.__module__.startswith("pandas.") and python_type.__name__ == "DataFrame"
+    is_pandas = python_type.__module__.partition(".")[0] == "pandas" and python_type.__name__ == "DataFrame"
     return is_pandas or issubclass(python_type, StructuredDataset)

@@ -1,0 +1,52 @@
+# Everything runs from .venv, which is made from pyproject.toml when that has changed; nothing else is touched.
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak bench lint clean
+
+# The first of these that runs and is new enough; a version manager's shim may exist and not run.
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$name" && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+help:
+	@echo "make demo    start a server, register and run the hello project, stop the server"
+	@echo "make test    the test suite"
+	@echo "make soak    the tests that take long"
+	@echo "make bench   the benchmarks"
+	@echo "make lint    ruff, mypy and the layer check"
+
+# uv when it is there, since it is much faster; else venv and pip.
+$(READY): pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python "$(PYTHON)" .venv && \
+		uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
+	else \
+		"$(PYTHON)" -m venv .venv && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	fi
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/flytelite exec -- sh scripts/demo.sh $(BIN)/flytelite
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto -m "not soak" $(ARGS)
+
+# 5 is pytest's code for "no test was selected".
+soak: $(READY)
+	$(BIN)/python -m pytest -m soak $(ARGS) || [ $$? -eq 5 ]
+
+bench: $(READY)
+	@set -e; for script in tests/benchmarks/bench_*.py; do \
+		[ -e "$$script" ] || { echo "there are no benchmarks yet"; break; }; $(BIN)/python "$$script"; \
+	done
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv .flytelite .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist

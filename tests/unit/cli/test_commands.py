@@ -1,0 +1,181 @@
+"""The commands that need no server, and the frame they run in."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flytelite import __version__
+from flytelite.cli import application, up
+from flytelite.cli.exec import client_environment, handing_on_signals, run_command
+from flytelite.cli.failure import Usage
+from flytelite.server.data_directory import Running
+
+RUNNING = Running(4711, 1, "localhost:4321", "/data")
+
+
+def flytelite(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flytelite", *arguments], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+def test_the_version_is_printed() -> None:
+    done = flytelite("--version")
+    assert (done.returncode, done.stdout) == (0, f"flytelite {__version__}\n")
+
+
+@pytest.mark.parametrize("command", list(application.COMMANDS))
+def test_every_command_explains_itself_and_knows_verbose(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert application.run([command, "--help"]) == 0
+    assert "--verbose" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["up", "--bogus"], ["ls", "bogus"], ["run"], ["exec"]])
+def test_bad_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert application.run(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_failure_is_one_sentence_and_a_traceback_only_when_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTELITE_ENDPOINT", "nonsense")
+    assert application.run(["ls"]) == 2
+    plain = capsys.readouterr().err
+    assert plain.startswith("flytelite: FLYTELITE_ENDPOINT says 'nonsense'")
+    assert plain.count("\n") == 1
+    assert application.run(["--verbose", "ls"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_missing_server_is_named_with_where_its_address_came_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert application.run(["ls", "--endpoint", "localhost:1"]) == 1
+    told = capsys.readouterr().err
+    assert "localhost:1 (from --endpoint)" in told
+    assert "flytelite up" in told
+
+
+def test_ls_nodes_needs_an_execution(capsys: pytest.CaptureFixture[str]) -> None:
+    assert application.run(["ls", "nodes"]) == 2
+    assert "ls nodes EXECUTION" in capsys.readouterr().err
+
+
+def test_up_imports_nothing_that_only_other_commands_need(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom flytelite.cli.application import run\nrun(['up', '--print-config'])\n"
+        "print([name for name in ('flytekit', 'rich', 'grpc', 'flytelite.cli.ls') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_up_prints_the_settings_that_it_would_use(tmp_path: Path) -> None:
+    (tmp_path / "flytelite.yaml").write_text("max_parallelism: 7\n")
+    done = flytelite("up", "--port", "4000", "--print-config", cwd=tmp_path)
+    settings = yaml.safe_load(done.stdout)
+    assert (settings["port"], settings["max_parallelism"]) == (4000, 7)
+    assert settings["data_dir"] == str(tmp_path / ".flytelite")
+
+
+def test_the_screen_has_all_one_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    up.print_banner(RUNNING, Path("/my data"), "Ctrl-C")
+    screen = capsys.readouterr().out
+    for needed in ("localhost:4321", "/my data", "kept", "export FLYTECTL_CONFIG='/my data/config.yaml'", "Ctrl-C"):
+        assert needed in screen
+
+
+def test_another_configuration_in_the_home_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".flyte"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("admin: {endpoint: mine}\n")
+    up.write_home_config(RUNNING)
+    up.write_home_config(RUNNING)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "config.yaml.kept-1"]
+    assert yaml.safe_load((folder / "config.yaml").read_text())["admin"]["endpoint"] == "dns:///localhost:4321"
+    assert (folder / "config.yaml.kept-1").read_text() == "admin: {endpoint: mine}\n"
+
+
+def test_init_copies_a_starter_and_overwrites_nothing(tmp_path: Path) -> None:
+    assert flytelite("init", "hello", str(tmp_path / "new")).returncode == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["README.md", "hello.py"]
+    (tmp_path / "new" / "hello.py").write_text("# mine\n")
+    again = flytelite("init", "hello", str(tmp_path / "new"))
+    assert again.returncode == 2
+    assert "not overwritten" in again.stderr
+    assert (tmp_path / "new" / "hello.py").read_text() == "# mine\n"
+    assert "there are: hello" in flytelite("init", "nothing").stderr
+
+
+def test_the_starter_runs_in_plain_python() -> None:
+    folder = Path(up.__file__).parent.parent / "templates" / "hello"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", "import hello; print(hello.count_words(text='a b a'))"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
+    )
+    assert re.search(r"Summary\(words=3, distinct=2, longest='a', most_common=\['a', 'b'\]\)", done.stdout)
+
+
+def test_down_and_status_without_a_server(tmp_path: Path) -> None:
+    assert flytelite("status", cwd=tmp_path).returncode == 1
+    assert "no server runs on" in flytelite("down", cwd=tmp_path).stdout
+
+
+def test_exec_tells_every_flyte_client_where_the_server_is() -> None:
+    assert client_environment(RUNNING, Path("/data"), "mine") == {
+        "FLYTE_PLATFORM_URL": "localhost:4321",
+        "FLYTE_PLATFORM_INSECURE": "true",
+        "FLYTECTL_CONFIG": "/data/config.yaml",
+        "FLYTELITE_ENDPOINT": "localhost:4321",
+        "FLYTE_DEFAULT_PROJECT": "mine",
+    }
+
+
+def run(*command: str, **variables: str) -> int:
+    with handing_on_signals() as signals:
+        return run_command(list(command), {**os.environ, **variables}, signals)
+
+
+def test_execs_exit_code_is_the_commands() -> None:
+    assert run("sh", "-c", "exit 5") == 5
+    assert run("sh", "-c", "kill -KILL $$") == 128 + signal.SIGKILL
+    assert run("sh", "-c", '[ "$GREETING" = hello ]', GREETING="hello") == 0
+    with pytest.raises(Usage, match="no command 'no-such-command'"):
+        run("no-such-command")
+
+
+def test_exec_hands_signals_on(tmp_path: Path) -> None:
+    fifo = tmp_path / "ready"
+    os.mkfifo(fifo)
+
+    def terminate_once_it_runs() -> None:
+        fifo.read_bytes()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    helper = threading.Thread(target=terminate_once_it_runs)
+    helper.start()
+    assert run("sh", "-c", f"trap 'exit 9' TERM; echo > {fifo}; while :; do sleep 0.05; done") == 9
+    helper.join()
+
+
+def test_a_signal_before_the_command_runs_ends_exec_in_order() -> None:
+    with pytest.raises(SystemExit) as stopped, handing_on_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stopped.value.code == 128 + signal.SIGTERM
+
+
+def test_json_output_of_a_refused_command_is_not_half_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert application.run(["ls", "-o", "json", "--endpoint", "localhost:1"]) == 1
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,126 @@
+"""The user's entities as requests, and the version that their content gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from flyteidl.admin import launch_plan_pb2
+from flyteidl.core import literals_pb2, types_pb2
+from flytekit import LaunchPlan, map_task, task, workflow
+from flytekit.core.context_manager import FlyteEntities
+
+from flytelite.cli.bundle import make_bundle
+from flytelite.cli.endpoint import Endpoint
+from flytelite.cli.serialization import Registrable, Serializer, content_version
+from flytelite.cli.source import Source
+
+
+@task
+def double(value: int) -> int:
+    return 2 * value
+
+
+@workflow
+def inner(values: list[int]) -> list[int]:
+    return map_task(double)(value=values)
+
+
+@workflow
+def outer(values: list[int]) -> list[int]:
+    map_task(double)(value=values)
+    return inner(values=values)
+
+
+active_plan = LaunchPlan.get_or_create(outer, "test_serialization.active", auto_activate=True)
+
+
+def serialize(monkeypatch: Any, **known: str) -> list[Registrable]:
+    here = [double, outer, active_plan]
+    monkeypatch.setattr(FlyteEntities, "entities", here)
+    source = Source(Path(__file__).parent, ("test_serialization",), whole_tree=False)
+    return Serializer(source, Endpoint("localhost:1", "test"), "p", "d").serialize(**known)
+
+
+def test_everything_comes_once_and_dependencies_first(monkeypatch: Any) -> None:
+    made = serialize(monkeypatch, version="v1", bundle_url="/bucket/code.tar.gz")
+    names = [(entity.id.resource_type, entity.id.name.rpartition(".")[2]) for entity in made]
+    assert len(set(names)) == len(names)
+    # Each workflow has its default launch plan, except the inner one, which is only a part.
+    assert [name for kind, name in names if kind == 2] == ["inner", "outer"]
+    assert [name for kind, name in names if kind == 3] == ["outer", "active"]
+    assert {entity.id.version for entity in made} == {"v1"}
+    assert [entity.id.name for entity in made if entity.activate] == ["test_serialization.active"]
+    container = made[0].request.spec.template.container
+    assert container.args[:5] == [
+        "pyflyte-fast-execute",
+        "--additional-distribution",
+        "/bucket/code.tar.gz",
+        "--dest-dir",
+        ".",
+    ]
+
+
+def test_the_version_is_the_contents(monkeypatch: Any, tmp_path: Path) -> None:
+    bundle = tmp_path / "code"
+    bundle.write_bytes(b"x")
+    version = content_version(bundle, "/b", serialize(monkeypatch))
+    assert content_version(bundle, "/b", serialize(monkeypatch)) == version
+    assert content_version(bundle, "/c", serialize(monkeypatch)) != version
+    assert content_version(bundle, "/b", serialize(monkeypatch)[1:]) != version
+    bundle.write_bytes(b"y")
+    assert content_version(bundle, "/b", serialize(monkeypatch)) != version
+
+
+def test_addresses_drawn_at_random_do_not_change_the_version(tmp_path: Path) -> None:
+    bundle = tmp_path / "code"
+    bundle.touch()
+
+    def plan(table: str, file: str) -> Registrable:
+        blob = types_pb2.BlobType(format="PythonPickle")
+        literals = {
+            "table": literals_pb2.Scalar(structured_dataset=literals_pb2.StructuredDataset(uri=table)),
+            "pickle": literals_pb2.Scalar(
+                blob=literals_pb2.Blob(uri=table, metadata=literals_pb2.BlobMetadata(type=blob))
+            ),
+            "file": literals_pb2.Scalar(blob=literals_pb2.Blob(uri=file)),
+        }
+        fixed = literals_pb2.LiteralMap(literals={k: literals_pb2.Literal(scalar=v) for k, v in literals.items()})
+        return Registrable(
+            launch_plan_pb2.LaunchPlanCreateRequest(spec=launch_plan_pb2.LaunchPlanSpec(fixed_inputs=fixed))
+        )
+
+    assert content_version(bundle, "", [plan("/a", "/f")]) == content_version(bundle, "", [plan("/b", "/f")])
+    assert content_version(bundle, "", [plan("/a", "/f")]) != content_version(bundle, "", [plan("/a", "/g")])
+
+
+def test_a_bundle_of_a_tree_leaves_out_what_is_not_code(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    for name in ("flow.py", "data/table.csv", ".flytelite/store/1", "env/pyvenv.cfg", "env/lib.py", "__pycache__/x"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    (root / ".flytelite" / ".gitignore").write_text("*\n")
+    (tmp_path / "out").mkdir()
+    bundle = make_bundle(Source(root, ("flow",), whole_tree=True), tmp_path / "out")
+    with tarfile.open(bundle) as archive:
+        assert sorted(archive.getnames()) == ["data/table.csv", "flow.py"]
+    assert make_bundle(Source(root, ("flow",), whole_tree=True), tmp_path).read_bytes() == bundle.read_bytes()
+
+
+def test_of_a_file_only_what_it_imported_is_bundled(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text("import part\nfrom flytekit import task\n@task\ndef t() -> int:\n    return 1\n")
+    (tmp_path / "part.py").write_text("")
+    (tmp_path / "unrelated.py").write_text("")
+    (tmp_path / "out").mkdir()
+    script = (
+        "from pathlib import Path\nfrom flytelite.cli.bundle import make_bundle\n"
+        "from flytelite.cli.source import load, locate\n"
+        f"source = locate([Path({str(tmp_path / 'flow.py')!r})]); load(source)\n"
+        f"print(make_bundle(source, Path({str(tmp_path / 'out')!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    with tarfile.open(done.stdout.strip()) as archive:
+        assert sorted(archive.getnames()) == ["flow.py", "part.py"]
