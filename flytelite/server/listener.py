@@ -14,7 +14,6 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from flytelite.config import Settings
 from flytelite.errors import FailedPrecondition, FlyteError, InvalidArgument, PermissionDenied
 from flytelite.server.http_side import HttpSide
 from flytelite.server.splice import splice
@@ -27,6 +26,28 @@ _TLS = b"\x16\x03"
 _TLS_ALERT = bytes.fromhex("15030100020246")  # fatal, protocol_version
 
 log = logging.getLogger(__name__)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port and listen, accepting nothing yet, so that whatever depends on its number can be built first.
+
+    Port 0 is the system's choice. Raises FailedPrecondition (port in use), PermissionDenied or InvalidArgument (host).
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            # Two sockets may be bound alike until one of them listens; a taken port must be found out here.
+            bound.listen(BACKLOG)
+        except BaseException:
+            bound.close()
+            raise
+    except OSError as error:
+        raise _bind_error(host, port, error) from error
+    bound.setblocking(False)
+    return bound
 
 
 class OpenConnections(set[Any]):
@@ -53,29 +74,24 @@ class OpenConnections(set[Any]):
 
 
 class Listener:
-    """The port. ``grpc_address`` is what GrpcServer says; ``make_app`` builds the ASGI application, once, in a thread,
-    when the first HTTP connection comes (or at ``load_http``): gRPC alone needs none of it.
+    """Accepts on a socket that ``bind`` made. ``grpc_address`` is what GrpcServer says; ``make_app`` builds the ASGI
+    application, once, in a thread, when the first HTTP connection comes (or at ``load_http``): gRPC alone needs none
+    of it.
     """
 
-    def __init__(self, settings: Settings, grpc_address: str, make_app: Callable[[], Any]) -> None:
-        self._settings = settings
+    def __init__(self, socket: socket.socket, grpc_address: str, make_app: Callable[[], Any]) -> None:
+        self._socket = socket
         self.grpc_address = grpc_address
         self.connections = OpenConnections()
         self.http = HttpSide(make_app, self.connections)
         self.background: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
-        self.port = settings.port
-        """The port that was bound: what the settings say, or the system's choice when they say 0."""
+        self.port: int = socket.getsockname()[1]
 
     async def start(self) -> None:
-        """Bind and accept. Raises FailedPrecondition (port in use), PermissionDenied or InvalidArgument (host)."""
-        host, port = self._settings.host, self._settings.port
+        """Accept connections."""
         loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(lambda: _Arrival(self), host, port, backlog=BACKLOG)
-        except OSError as error:
-            raise _bind_error(host, port, error) from error
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await loop.create_server(lambda: _Arrival(self), sock=self._socket, backlog=BACKLOG)
 
     async def load_http(self) -> None:
         """Build the HTTP application now instead of at the first HTTP connection."""

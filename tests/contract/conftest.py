@@ -22,7 +22,7 @@ from flytelite.config import Settings
 from flytelite.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from flytelite.server.dispatch import Dispatcher, Handler
 from flytelite.server.grpc.server import GrpcServer
-from flytelite.server.listener import Listener
+from flytelite.server.listener import Listener, bind
 from flytelite.server.objects import Bucket
 from flytelite.server.rest.app import create_app
 from flytelite.server.store.interface import Store, TableSchema
@@ -169,7 +169,7 @@ async def start_transports(settings: Settings) -> Transports:
         return StreamingResponse(stream())
 
     listener = Listener(
-        settings,
+        bind(settings.host, settings.port),
         grpc_server.address,
         lambda: create_app(dispatcher, settings, bucket, [Route("/endless", endless)]),
     )

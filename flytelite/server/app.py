@@ -1,0 +1,137 @@
+"""The server as a whole: what is built from what, and in which order it starts and stops. Nothing else wires."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flyteidl.core import identifier_pb2
+
+from flytelite.config import Settings
+from flytelite.engine import data
+from flytelite.engine.propeller import Propeller
+from flytelite.server.admin.changes import (
+    AbortRequested,
+    Change,
+    Changes,
+    ExecutionChanged,
+    ExecutionCreated,
+    SignalSet,
+)
+from flytelite.server.admin.control_plane import ControlPlane
+from flytelite.server.admin.phases import WORKFLOW_TERMINAL
+from flytelite.server.data_directory import DataDirectory, Running
+from flytelite.server.dispatch import Dispatcher
+from flytelite.server.engine_record import EngineRecord
+from flytelite.server.grpc.server import GrpcServer
+from flytelite.server.listener import Listener, bind
+from flytelite.server.objects import Bucket
+from flytelite.server.store.journal import JournalStore
+
+DRAIN_SECONDS = 2.0
+"""How long running calls may take once the server stops."""
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, ready: Callable[[Running], None]) -> None:
+    """Serve until SIGINT or SIGTERM; a second one ends the process at once.
+
+    ``ready`` is called when the port answers. Raises FlyteError when the server cannot start: the port is taken, the
+    data directory cannot be written or is another server's.
+    """
+    stop = asyncio.Event()
+    _on_signals(stop)
+    async with running(settings) as server:
+        ready(server)
+        await stop.wait()
+        _log_stop()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """A server that answers while the block runs. Raises what ``serve`` raises."""
+    logging.getLogger("flytelite").setLevel(settings.log_level.upper())
+    async with AsyncExitStack() as stack:
+        socket = bind(settings.host, settings.port)
+        stack.callback(socket.close)
+        settings = replace(settings, port=socket.getsockname()[1])
+        directory = DataDirectory(settings)
+        directory.prepare()
+        store = JournalStore.open(settings.data_dir / "store")
+        stack.push_async_callback(store.close)
+
+        changes = Changes()
+        bucket = Bucket.open(settings)
+        control_plane = ControlPlane(settings, store, bucket, changes)
+        dispatcher = Dispatcher(control_plane.handlers(), store)
+        record = EngineRecord(control_plane, store)
+        propeller = Propeller(record, record, settings, settings.authority)
+        stack.enter_context(changes.listening(lambda change: _tell(propeller, change)))
+
+        grpc = GrpcServer(dispatcher, settings)
+        await grpc.start()
+        listener = Listener(socket, grpc.address, lambda: _make_app(dispatcher, settings, bucket, control_plane))
+        await listener.start()
+        stack.push_async_callback(_stop_serving, listener, grpc)
+        # The engine ends before the port closes: its processes may still be talking to it.
+        stack.push_async_callback(propeller.stop)
+        announced = directory.announce()
+        stack.callback(directory.withdraw)
+        await propeller.start()
+        yield announced
+
+
+async def _stop_serving(listener: Listener, grpc: GrpcServer) -> None:
+    await asyncio.gather(listener.stop(DRAIN_SECONDS), grpc.stop(DRAIN_SECONDS))
+
+
+def _tell(propeller: Propeller, change: Change) -> None:
+    match change:
+        case ExecutionCreated(id):
+            propeller.launch(id)
+        case AbortRequested(id, cause):
+            propeller.abort(id, cause)
+        case SignalSet(id):
+            propeller.signal_set(id)
+        case ExecutionChanged(id, terminal=True):
+            propeller.execution_ended(id)
+
+
+def _make_app(dispatcher: Dispatcher, settings: Settings, bucket: Bucket, control_plane: ControlPlane) -> Any:
+    from flytelite.server.rest.app import create_app
+    from flytelite.server.rest.live import live_routes
+
+    def is_terminal(id: identifier_pb2.WorkflowExecutionIdentifier) -> bool | None:
+        execution = control_plane.executions.find(id)
+        return None if execution is None else execution.closure.phase in WORKFLOW_TERMINAL
+
+    def log_path(project: str, domain: str, execution: str, node_id: str, attempt: int) -> Path:
+        return data.log_path(settings, project, domain, execution, node_id, attempt)
+
+    routes = live_routes(control_plane.changes, is_terminal, log_path)
+    return create_app(dispatcher, settings, bucket, extra_routes=routes)
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def handle(number: int) -> None:
+        if stop.is_set():
+            # The user asked twice: whatever holds the server up, it ends now. Attempts are adopted at the next start.
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, handle, number)
+
+
+def _log_stop() -> None:
+    log.info("stopping: running tasks are ended and go on at the next start")

@@ -1,0 +1,104 @@
+"""The data directory: what a server leaves there so that clients, git and a second server understand it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from flytelite import __version__
+from flytelite.config import Settings
+from flytelite.errors import FailedPrecondition, FlyteError
+
+CONFIG_FILE = "config.yaml"
+SERVER_FILE = "server.json"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers: what ``server.json`` says and ``flytelite status`` prints.
+
+    ``started`` is the process's start time in clock ticks since boot, which tells a reused pid from the real one;
+    0 where the platform does not say.
+    """
+
+    pid: int
+    started: int
+    endpoint: str
+    data_dir: str
+    version: str = __version__
+
+
+class DataDirectory:
+    """One server's directory. Only the server that holds the store's lock may write here."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = settings.data_dir
+        self._settings = settings
+
+    def prepare(self) -> None:
+        """Make the directory and have git ignore it. Raises FailedPrecondition when it cannot be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            ignore = self.path / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+            self._settings.bucket.mkdir(exist_ok=True)
+            if not os.access(self.path, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def announce(self) -> Running:
+        """Write flytectl's config file and ``server.json`` for the address in the settings."""
+        running = Running(
+            pid=os.getpid(),
+            started=process_start_time(os.getpid()),
+            endpoint=self._settings.authority,
+            data_dir=str(self.path),
+        )
+        _replace(self.path / CONFIG_FILE, flytectl_config(self._settings.authority))
+        _replace(self.path / SERVER_FILE, json.dumps(asdict(running), indent=2) + "\n")
+        return running
+
+    def withdraw(self) -> None:
+        """Remove ``server.json``; the configuration stays valid for the next start."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / SERVER_FILE).unlink()
+
+
+def flytectl_config(endpoint: str) -> str:
+    """The file that ``flytectl demo start`` writes, for our address (flytectl/pkg/configutil/configutil.go)."""
+    return (
+        "admin:\n"
+        f"  endpoint: dns:///{endpoint}\n"
+        "  insecure: true\n"
+        "console:\n"
+        f"  endpoint: http://{endpoint}\n"
+        "  insecure: true\n"
+    )
+
+
+def process_start_time(pid: int) -> int:
+    """Clock ticks from boot to the start of a process; 0 when there is none or the platform does not tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def unwritable(path: Path, error: OSError) -> FlyteError:
+    """The one sentence for a directory that cannot be used."""
+    reason = error.strerror or str(error)
+    return FailedPrecondition(
+        f"the data directory {path} cannot be written ({reason}); choose another one with --data-dir"
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
