@@ -28,18 +28,15 @@ class HttpSide:
         self._finishing = False
 
     @property
-    def loaded(self) -> bool:
-        """Whether connections can be taken."""
-        return self._state is not None
-
-    @property
     def tasks(self) -> set[asyncio.Task[None]]:
         """Requests that are being answered."""
         return self._state.tasks if self._state is not None else set()
 
     async def load(self) -> None:
         """Build the application in a thread; the second caller waits for the first. Raises what building raises."""
-        if self._loading is None or (self._loading.done() and self._state is None):
+        if self._state is not None:
+            return
+        if self._loading is None or self._loading.done():  # a failure is tried again
             self._loading = asyncio.create_task(self._load())
         await asyncio.shield(self._loading)
 

@@ -11,7 +11,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from flytelite.errors import FailedPrecondition, FlyteError, InvalidArgument, PermissionDenied
@@ -136,13 +136,13 @@ class _Arrival(asyncio.Protocol):
         self._received += data
         received = self._received
         if received.startswith(_GRPC):
-            self._hand_over(self._to_grpc)
+            self._hand_over(self._to_grpc())
         elif received.startswith(_TLS):
             self._refuse_tls()
         elif _GRPC.startswith(received) or _TLS.startswith(received):
             return  # too few bytes to tell
         elif received[:1].isalpha():
-            self._hand_over(self._to_http)
+            self._hand_over(self._to_http())
         else:
             self.transport.abort()
 
@@ -151,13 +151,10 @@ class _Arrival(asyncio.Protocol):
         if not self._timer.cancelled():
             self.transport.abort()
 
-    def _hand_over(self, to: Callable[[], Any]) -> None:
+    def _hand_over(self, work: Coroutine[Any, Any, None]) -> None:
         self._timer.cancel()
         self.transport.pause_reading()
-        if to == self._to_http and self._listener.http.loaded:
-            self._give_to_http()
-            return
-        task = asyncio.get_running_loop().create_task(to())
+        task = asyncio.get_running_loop().create_task(work)
         self._listener.background.add(task)
         task.add_done_callback(self._listener.background.discard)
 
@@ -175,11 +172,8 @@ class _Arrival(asyncio.Protocol):
         except Exception:
             log.exception("the HTTP side cannot be loaded")
             self.transport.abort()
-            return
-        self._give_to_http()
-
-    def _give_to_http(self) -> None:
-        self._listener.http.take(self.transport, self._received)
+        if not self.transport.is_closing():
+            self._listener.http.take(self.transport, self._received)
         self._listener.connections.discard(self)
 
     def _refuse_tls(self) -> None:
