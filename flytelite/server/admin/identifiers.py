@@ -5,6 +5,7 @@ A key is the identifier's parts joined by ``/``, each percent-encoded, so that n
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from flyteidl.core import identifier_pb2
@@ -14,7 +15,12 @@ from google.protobuf.message import Message
 
 def join(*parts: str | int) -> str:
     """The key made of these parts."""
-    return "/".join(quote(str(part), safe=" :@=+,.~!()[]{}") for part in parts)
+    return "/".join(map(_encoded, parts))
+
+
+@lru_cache(maxsize=8192)  # the same few names make up the keys of every event
+def _encoded(part: str | int) -> str:
+    return quote(str(part), safe=" :@=+,.~!()[]{}")
 
 
 def entity_key(id: identifier_pb2.Identifier) -> str:

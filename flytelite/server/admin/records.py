@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from flytelite.errors import InvalidArgument
 from flytelite.server.store.interface import Query, Store, TableSchema
 
 M = TypeVar("M", bound=Message)
@@ -31,7 +32,8 @@ class Record(Generic[M]):
 class Records(Generic[M]):
     """The one place where messages become documents and documents messages.
 
-    Records handed out by ``get`` and ``find`` are shared: read them, and take an ``edit`` copy to change one.
+    Records handed out by ``get`` and ``find``, and those given to ``put``, are shared: read them, and take an ``edit``
+    copy to change one.
     """
 
     def __init__(self, store: Store, schema: TableSchema, message_type: type[M]) -> None:
@@ -51,9 +53,7 @@ class Records(Generic[M]):
         document = self.table.get(key)
         assert document is not None
         record = self._decode(key, document)
-        self._cache[key] = (revision, record)
-        if len(self._cache) > CACHED_MESSAGES:
-            self._cache.popitem(last=False)
+        self._keep(revision, record)
         return record
 
     def edit(self, key: str) -> Record[M] | None:
@@ -66,15 +66,20 @@ class Records(Generic[M]):
         return Record(key, message, dict(record.columns), dict(record.extra))
 
     def put(self, record: Record[M]) -> None:
-        """Insert or replace."""
-        self.table.put(
-            record.key,
-            {
-                **record.columns,
-                "extra": record.extra,
-                "message": json_format.MessageToDict(record.message),
-            },
-        )
+        """Insert or replace; the record belongs to the table from here on.
+
+        Raises InvalidArgument for what proto3 JSON cannot say: a timestamp beyond its years, NaN inside a Struct.
+        """
+        try:
+            message = json_format.MessageToDict(record.message)
+        except (json_format.SerializeToJsonError, ValueError) as error:
+            raise InvalidArgument(
+                f"{self.message_type.DESCRIPTOR.name} {record.key} cannot be kept: {error}"
+            ) from error
+        self.table.put(record.key, {**record.columns, "extra": record.extra, "message": message})
+        revision = self.table.revision(record.key)
+        assert revision is not None
+        self._keep(revision, record)
 
     def remove(self, key: str) -> None:
         """Remove if present."""
@@ -87,6 +92,12 @@ class Records(Generic[M]):
 
     def __contains__(self, key: object) -> bool:
         return key in self.table
+
+    def _keep(self, revision: int, record: Record[M]) -> None:
+        self._cache[record.key] = (revision, record)
+        self._cache.move_to_end(record.key)
+        if len(self._cache) > CACHED_MESSAGES:
+            self._cache.popitem(last=False)
 
     def _decode(self, key: str, document: dict[str, Any]) -> Record[M]:
         message = self.message_type()
