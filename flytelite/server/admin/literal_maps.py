@@ -1,0 +1,105 @@
+"""Literal maps, each stored once under the digest of its content: execution inputs, inline inputs and outputs.
+
+FlyteAdmin offloads them to blob storage (``flyteadmin/pkg/common/data_store.go``). Here a map is referred to by an
+URI that only this server resolves; clients are always handed the map itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode, b64encode
+
+from flyteidl.core import literals_pb2
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from flytelite.config import Settings
+from flytelite.errors import Internal
+from flytelite.server.admin.objects import Objects
+from flytelite.server.store.interface import Document, Store, TableSchema
+
+LITERAL_MAPS = TableSchema("literal_maps")
+SCHEME = "flytelite://literal_maps/"
+READABLE_BYTES = 64 * 1024
+"""Larger maps are kept as base64 of their binary form: as JSON they are for no one to read and slow to parse."""
+
+EMPTY = literals_pb2.LiteralMap()
+
+
+class LiteralMaps:
+    """Content-addressed literal maps. Maps handed out are private copies."""
+
+    def __init__(self, store: Store) -> None:
+        self._table = store.table(LITERAL_MAPS)
+
+    def put(self, map: literals_pb2.LiteralMap) -> str:
+        """Store the LiteralMap unless it is there already; returns its digest (SHA-256, hex)."""
+        encoded = map.SerializeToString(deterministic=True)
+        digest = hashlib.sha256(encoded).hexdigest()
+        if digest not in self._table:
+            self._table.put(digest, _document(map, encoded))
+        return digest
+
+    def get(self, digest: str) -> literals_pb2.LiteralMap | None:
+        """The LiteralMap of that digest, or None."""
+        document = self._table.get(digest)
+        return None if document is None else _map(digest, document)
+
+    def offload(self, map: literals_pb2.LiteralMap) -> str:
+        """Store the LiteralMap and return an URI for ``resolve``."""
+        return SCHEME + self.put(map)
+
+    def resolve(self, uri: str) -> literals_pb2.LiteralMap | None:
+        """The LiteralMap behind an URI that ``offload`` gave; None for any other URI."""
+        return self.get(uri.removeprefix(SCHEME)) if uri.startswith(SCHEME) else None
+
+
+class LiteralReader:
+    """Reads the LiteralMap at an URI, whether it lies in the store or in a file of the bucket."""
+
+    def __init__(self, literal_maps: LiteralMaps, objects: Objects, settings: Settings) -> None:
+        self._literal_maps = literal_maps
+        self._objects = objects
+        # Two maps and what comes with them must fit into one answer.
+        self._limit = settings.max_message_bytes // 4
+
+    def find(self, uri: str) -> literals_pb2.LiteralMap | None:
+        """The map; None when there is no such object, or it is too large or no LiteralMap."""
+        if uri.startswith(SCHEME):
+            return self._literal_maps.resolve(uri)
+        content = self._objects.read(uri, self._limit) if uri else None
+        if content is None:
+            return None
+        map = literals_pb2.LiteralMap()
+        try:
+            map.ParseFromString(content)
+        except DecodeError:
+            return None
+        return map
+
+    def read(self, uri: str) -> literals_pb2.LiteralMap:
+        """The map, or an empty one: unreadable data never fails a request (``manager/impl/util/data.go``)."""
+        map = self.find(uri)
+        return EMPTY if map is None else map
+
+
+def _document(map: literals_pb2.LiteralMap, encoded: bytes) -> Document:
+    if len(encoded) <= READABLE_BYTES:
+        try:
+            return {"message": json_format.MessageToDict(map)}
+        except (json_format.SerializeToJsonError, ValueError):
+            # Proto3 JSON has no words for some values, e.g. NaN inside a Struct or a year beyond 9999.
+            pass
+    return {"binary": b64encode(encoded).decode()}
+
+
+def _map(digest: str, document: Document) -> literals_pb2.LiteralMap:
+    map = literals_pb2.LiteralMap()
+    try:
+        if "binary" in document:
+            map.ParseFromString(b64decode(document["binary"]))
+        else:
+            json_format.ParseDict(document["message"], map, ignore_unknown_fields=True)
+    except (DecodeError, json_format.ParseError, ValueError, KeyError) as error:
+        raise Internal(f"literal map {digest} in the store cannot be read: {error}") from error
+    return map
