@@ -1,0 +1,130 @@
+"""Task executions (attempts): reading what task events recorded.
+
+Source: flyteadmin/pkg/manager/impl/task_execution_manager.go.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+
+from flyteidl.admin import task_execution_pb2
+from flyteidl.core import identifier_pb2
+
+from flytelite.config import Settings
+from flytelite.server.admin import validation
+from flytelite.server.admin.execution_messages import not_found, task_urls
+from flytelite.server.admin.execution_tables import (
+    ENTITY_PARTS,
+    EXECUTION,
+    EXECUTIONS,
+    NODE_EXECUTION,
+    NODE_EXECUTIONS,
+    TASK_EXECUTION,
+    TASK_EXECUTIONS,
+)
+from flytelite.server.admin.identifiers import (
+    entity_key,
+    execution_key,
+    node_execution_key,
+    task_execution_key,
+)
+from flytelite.server.admin.listing import Join, Listing, sort_of
+from flytelite.server.admin.literal_maps import LiteralMaps, LiteralReader
+from flytelite.server.admin.objects import Objects
+from flytelite.server.admin.records import Record, Records
+from flytelite.server.admin.registry_tables import TASK, TASKS
+from flytelite.server.admin.validation import with_default_type
+from flytelite.server.store.interface import Condition, Operator, Query, Store, Table
+
+Keys = Callable[[Sequence[Condition]], builtins.list[str]]
+
+
+class TaskExecutions:
+    """The task execution RPCs. Messages handed out are shared: never change one."""
+
+    def __init__(self, store: Store, settings: Settings, literal_maps: LiteralMaps, objects: Objects) -> None:
+        self.records = Records(store, TASK_EXECUTIONS, task_execution_pb2.TaskExecution)
+        self._executions = store.table(EXECUTIONS)
+        self._node_executions = store.table(NODE_EXECUTIONS)
+        self._tasks = store.table(TASKS)
+        self._literals = LiteralReader(literal_maps, objects, settings)
+
+    def get(self, request: task_execution_pb2.TaskExecutionGetRequest) -> task_execution_pb2.TaskExecution:
+        """GetTaskExecution. Raises InvalidArgument and NotFound."""
+        return self._existing(request.id)
+
+    def list(self, request: task_execution_pb2.TaskExecutionListRequest) -> task_execution_pb2.TaskExecutionList:
+        """ListTaskExecutions: the attempts of one node; none when it is unknown. Raises InvalidArgument."""
+        node = request.node_execution_id
+        validation.node_execution_identifier(node)
+        validation.limit(request.limit)
+        scope = (Condition("node_execution", Operator.EQUAL, (node_execution_key(node),)),)
+        page = Listing(self.records, TASK_EXECUTION, self._joins(node, scope)).page(
+            rpc="ListTaskExecutions",
+            limit=request.limit,
+            token=request.token,
+            filters=request.filters,
+            sort_by=sort_of(request),
+            scope=scope,
+        )
+        return task_execution_pb2.TaskExecutionList(
+            task_executions=[record.message for record in page.records], token=page.token
+        )
+
+    def data(
+        self, request: task_execution_pb2.TaskExecutionGetDataRequest
+    ) -> task_execution_pb2.TaskExecutionGetDataResponse:
+        """GetTaskExecutionData; data that is not there is an empty map. Raises InvalidArgument and NotFound."""
+        execution = self._existing(request.id)
+        response = task_execution_pb2.TaskExecutionGetDataResponse(
+            full_inputs=self._literals.read(execution.input_uri),
+            full_outputs=self._literals.read(execution.closure.output_uri),
+            flyte_urls=task_urls(execution.id),
+        )
+        response.inputs.SetInParent()
+        response.outputs.SetInParent()
+        return response
+
+    def find(self, id: identifier_pb2.TaskExecutionIdentifier) -> task_execution_pb2.TaskExecution | None:
+        """The attempt, or None."""
+        record = self.records.get(task_execution_key(id))
+        return None if record is None else record.message
+
+    def of_node(self, id: identifier_pb2.NodeExecutionIdentifier) -> builtins.list[task_execution_pb2.TaskExecution]:
+        """The attempts of a node, by retry_attempt."""
+        of_node = Condition("node_execution", Operator.EQUAL, (node_execution_key(id),))
+        records = self.records.find(Query((of_node,), order_by="retry_attempt"))
+        return [record.message for record in records]
+
+    def _existing(self, asked: identifier_pb2.TaskExecutionIdentifier) -> task_execution_pb2.TaskExecution:
+        id = identifier_pb2.TaskExecutionIdentifier()
+        id.CopyFrom(asked)
+        if id.HasField("task_id"):
+            id.task_id.CopyFrom(with_default_type(id.task_id, identifier_pb2.TASK))
+        validation.task_execution_identifier(id)
+        found = self.find(id)
+        if found is None:
+            raise not_found("task execution", id)
+        return found
+
+    def _joins(self, node: identifier_pb2.NodeExecutionIdentifier, scope: Sequence[Condition]) -> Sequence[Join]:
+        """All rows of a list belong to one node of one execution; each has a task of its own."""
+        rows = Query(tuple(scope))
+
+        def all_if(table: Table, key: str) -> Keys:
+            return lambda conditions: self.records.table.keys(rows) if table.count(conditions, among=[key]) else []
+
+        def of_tasks(conditions: Sequence[Condition]) -> builtins.list[str]:
+            listed = {record.key: entity_key(record.message.id.task_id) for record in self.records.find(rows)}
+            fitting = set(self._tasks.keys(Query(tuple(conditions)), among=set(listed.values())))
+            return [key for key, task in listed.items() if task in fitting]
+
+        return (
+            Join((TASK,), of_tasks, stored={part: part for part in ENTITY_PARTS}),
+            Join((EXECUTION,), all_if(self._executions, execution_key(node.execution_id))),
+            Join((NODE_EXECUTION,), all_if(self._node_executions, node_execution_key(node))),
+        )
+
+
+TaskExecutionRecord = Record[task_execution_pb2.TaskExecution]
