@@ -1,0 +1,89 @@
+"""Ending what the record says still runs: after a restart, or when the engine itself failed.
+
+While an execution runs, cancelling its coroutines does this; here nothing but the record is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from flyteidl.admin import node_execution_pb2
+from flyteidl.core import execution_pb2
+
+from flytelite.engine import notes
+from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL, NodePhase, TaskPhase, node_event, task_event
+from flytelite.engine.executors.interface import Outcome
+from flytelite.engine.record import Event, Note
+from flytelite.engine.run import Run
+from flytelite.engine.tasks.container import Place
+
+
+async def abort_all(run: Run, reason: str) -> None:
+    """End all processes and child executions of unfinished nodes, then record the aborts, children before parents."""
+    view, sink = run.services.view, run.services.sink
+    unfinished = [node for node in view.node_executions(run.id) if node.closure.phase not in NODE_TERMINAL]
+    await asyncio.gather(*(end_process(run, note) for node in unfinished for note in _intents(run, node)))
+    for node in reversed(unfinished):
+        child = node.closure.workflow_node_metadata.executionId
+        if child.name:
+            sink.terminate_execution(child, cascading(run, reason))
+        sink.emit(*_events(run, node, reason), notes={notes.node_key(run.id, node.id.node_id): None})
+
+
+async def end_process(run: Run, intent: Note) -> Outcome:
+    """End the process of an attempt, if it still runs."""
+    directory = Path(str(intent["directory"]))
+    attempt = await run.services.executor.adopt(directory, str(intent["token"]))
+    attempt.cancel()
+    outcome = await attempt.wait()
+    await asyncio.to_thread(Place(directory).clear)
+    return outcome
+
+
+def cascading(run: Run, reason: str) -> str:
+    """The cause that a child execution is given."""
+    id = run.id
+    return (
+        f"cascading abort as parent execution id [project:{id.project} domain:{id.domain} name:{id.name}] aborted,"
+        f" reason [{reason}]"
+    )
+
+
+def _intents(run: Run, node: node_execution_pb2.NodeExecution) -> Iterator[Note]:
+    view = run.services.view
+    note = view.note(notes.node_key(run.id, node.id.node_id)) or {}
+    if "intent" in note:
+        yield note["intent"]
+    for index in range(int(note.get("size", 0))):
+        element = view.note(notes.element_key(run.id, node.id.node_id, index)) or {}
+        if "intent" in element:
+            yield element["intent"]
+
+
+def _events(run: Run, node: node_execution_pb2.NodeExecution, reason: str) -> Iterator[Event]:
+    for task in run.services.view.task_executions(node.id):
+        if task.closure.phase not in TASK_TERMINAL:
+            yield task_event(
+                task.id.task_id,
+                node.id,
+                task.id.retry_attempt,
+                TaskPhase.ABORTED,
+                time.time(),
+                task_type=task.closure.task_type,
+                input_uri=task.input_uri,
+                logs=task.closure.logs,
+                metadata=task.closure.metadata,
+            )
+    error = execution_pb2.ExecutionError(code="NodeAborted", message=reason)
+    yield node_event(
+        run.id,
+        node.id.node_id,
+        NodePhase.ABORTED,
+        time.time(),
+        error=error,
+        spec_node_id=node.metadata.spec_node_id,
+        input_uri=node.input_uri or None,
+    )

@@ -1,0 +1,167 @@
+"""Where inputs, outputs, errors, decks and raw data live, and how files get there: temp name, fsync, rename.
+
+The layout is FlytePropeller's (``flytepropeller/pkg/apis/flyteworkflow/v1alpha1``): below
+``metadata/propeller/{project}-{domain}-{execution}`` of the bucket. URIs are plain absolute paths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from flyteidl.core import identifier_pb2, literals_pb2
+from google.protobuf.message import DecodeError, Message
+
+from flytelite.config import Settings
+from flytelite.engine.naming import Parent
+
+DOWNLOAD_LIMIT = 10 * 1024 * 1024
+"""Bytes of an inputs, outputs, error or futures file; what Flyte's helm chart sets."""
+
+INPUTS = "inputs.pb"
+OUTPUTS = "outputs.pb"
+ERROR = "error.pb"
+FUTURES = "futures.pb"
+COMPILED_DYNAMIC = "dynamic_compiled.pb"
+TASK_TEMPLATE = "task.pb"
+DECK = "deck.html"
+CHECKPOINTS = "_flytecheckpoints"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_=@+,~-][A-Za-z0-9._=@+,~-]*")
+
+M = TypeVar("M", bound=Message)
+
+
+class TooLarge(Exception):
+    """A file holds more than DOWNLOAD_LIMIT bytes."""
+
+
+class Unreadable(Exception):
+    """A file exists but does not hold the message it should."""
+
+
+def component(name: str) -> str:
+    """The name as one part of a path; what could leave the directory or hide in it is percent-encoded."""
+    if _PLAIN.fullmatch(name):
+        return name
+    return quote(name, safe=" ").replace(".", "%2E")
+
+
+def execution_directory(settings: Settings, id: identifier_pb2.WorkflowExecutionIdentifier) -> Path:
+    """The directory of all metadata of an execution."""
+    return settings.bucket / "metadata" / "propeller" / component(f"{id.project}-{id.domain}-{id.name}")
+
+
+def node_directory(level: Path, parent: Parent | None, node_id: str) -> Path:
+    """A node's data directory: ``level`` is the execution's directory, or the enclosing node's output directory."""
+    own = level / component(node_id)
+    return own / "data" if parent is None else own
+
+
+def output_directory(data_directory: Path, attempt: int) -> Path:
+    """Where that attempt of a node writes its results."""
+    return data_directory / str(attempt)
+
+
+def raw_output_prefix(prefix: str, shard: str, generated_name: str) -> str:
+    """Where that attempt writes offloaded data; ``prefix`` may be any URI."""
+    return f"{prefix.rstrip('/')}/{shard}/{generated_name}"
+
+
+def attempt_directory(  # noqa: PLR0917  the parts of one name
+    settings: Settings, project: str, domain: str, execution: str, node_id: str, attempt: int
+) -> Path:
+    """Everything local about one attempt of a task: its log, exit record and working directory."""
+    parts = (project, domain, execution, node_id, str(attempt))
+    return settings.data_dir.joinpath("attempts", *(component(part) for part in parts))
+
+
+def log_path(  # noqa: PLR0917  the parts of one name
+    settings: Settings, project: str, domain: str, execution: str, node_id: str, attempt: int
+) -> Path:
+    """The file with what an attempt printed; ``node_id`` is the unique node id."""
+    return attempt_directory(settings, project, domain, execution, node_id, attempt) / "task.log"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file so that after a crash it holds the old or the new content, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the directory's entries survive power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file that somebody else wrote, and its name, survive power loss."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_directory(path.parent)
+
+
+def read_message(path: Path, message_type: type[M]) -> M | None:
+    """The message in the file; None when there is no file. Raises TooLarge and Unreadable."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > DOWNLOAD_LIMIT:
+                raise TooLarge(
+                    f"output file @[{path}] is too large [{size}] bytes, max allowed [{DOWNLOAD_LIMIT}] bytes"
+                )
+            content = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    message = message_type()
+    try:
+        message.ParseFromString(content)
+    except DecodeError as error:
+        raise Unreadable(f"{path} does not hold a {message_type.DESCRIPTOR.full_name}: {error}") from error
+    return message
+
+
+async def write_literals(path: Path, literals: Message) -> None:
+    """Write a message to a file, in a thread."""
+    await asyncio.to_thread(write_bytes, path, literals.SerializeToString(deterministic=True))
+
+
+async def read_literals(path: Path) -> literals_pb2.LiteralMap | None:
+    """The literal map in the file, read in a thread; None when there is no file. Raises TooLarge and Unreadable."""
+    found: literals_pb2.LiteralMap | None = await asyncio.to_thread(read_message, path, literals_pb2.LiteralMap)
+    return found
+
+
+def copy_file(source: Path, target: Path) -> bool:
+    """Copy a file's content atomically; False when there is no source."""
+    try:
+        content = source.read_bytes()
+    except FileNotFoundError:
+        return False
+    write_bytes(target, content)
+    return True
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory of a finished attempt; what cannot be removed stays."""
+    shutil.rmtree(path, ignore_errors=True)

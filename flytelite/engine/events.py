@@ -1,0 +1,93 @@
+"""Events as FlytePropeller sends them.
+
+Rules: ``flytepropeller/pkg/controller/nodes/transformers.go`` and ``.../nodes/task/transformer.go``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from flyteidl.core import execution_pb2, identifier_pb2
+from flyteidl.event import event_pb2
+from google.protobuf import timestamp_pb2
+
+PRODUCER = "propeller"
+EVENT_VERSION = 1
+
+WorkflowPhase = execution_pb2.WorkflowExecution
+NodePhase = execution_pb2.NodeExecution
+TaskPhase = execution_pb2.TaskExecution
+
+WORKFLOW_TERMINAL = frozenset(
+    {WorkflowPhase.SUCCEEDED, WorkflowPhase.FAILED, WorkflowPhase.ABORTED, WorkflowPhase.TIMED_OUT}
+)
+NODE_TERMINAL = frozenset(
+    {
+        NodePhase.SUCCEEDED,
+        NodePhase.FAILED,
+        NodePhase.ABORTED,
+        NodePhase.SKIPPED,
+        NodePhase.TIMED_OUT,
+        NodePhase.RECOVERED,
+    }
+)
+TASK_TERMINAL = frozenset({TaskPhase.SUCCEEDED, TaskPhase.FAILED, TaskPhase.ABORTED})
+
+
+def timestamp(at: float) -> timestamp_pb2.Timestamp:
+    """Seconds since the epoch as a message, to the microsecond."""
+    microseconds = round(at * 1_000_000)
+    return timestamp_pb2.Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def workflow_event(
+    id: identifier_pb2.WorkflowExecutionIdentifier, phase: int, **fields: Any
+) -> event_pb2.WorkflowExecutionEvent:
+    """A workflow execution event that occurred now."""
+    return event_pb2.WorkflowExecutionEvent(
+        execution_id=id, producer_id=PRODUCER, phase=phase, occurred_at=timestamp(time.time()), **fields
+    )
+
+
+def node_event(
+    execution: identifier_pb2.WorkflowExecutionIdentifier, unique_id: str, phase: int, at: float, **fields: Any
+) -> event_pb2.NodeExecutionEvent:
+    """A node execution event that occurred at ``at``; fields that are None are left out."""
+    return event_pb2.NodeExecutionEvent(
+        id=identifier_pb2.NodeExecutionIdentifier(node_id=unique_id, execution_id=execution),
+        producer_id=PRODUCER,
+        phase=phase,
+        occurred_at=timestamp(at),
+        reported_at=timestamp(time.time()),
+        event_version=EVENT_VERSION,
+        **{name: value for name, value in fields.items() if value is not None},
+    )
+
+
+def task_event(
+    task: identifier_pb2.Identifier,
+    node: identifier_pb2.NodeExecutionIdentifier,
+    attempt: int,
+    phase: int,
+    at: float,
+    *,
+    reason: str = "",
+    **fields: Any,
+) -> event_pb2.TaskExecutionEvent:
+    """A task execution event that occurred at ``at``; fields that are None are left out."""
+    event = event_pb2.TaskExecutionEvent(
+        task_id=task,
+        parent_node_execution_id=node,
+        retry_attempt=attempt,
+        producer_id=PRODUCER,
+        phase=phase,
+        occurred_at=timestamp(at),
+        reported_at=timestamp(time.time()),
+        event_version=EVENT_VERSION,
+        reason=reason,
+        **{name: value for name, value in fields.items() if value is not None},
+    )
+    if reason:
+        event.reasons.add(reason=reason, occurred_at=event.occurred_at)
+    return event

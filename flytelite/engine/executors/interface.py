@@ -1,0 +1,60 @@
+"""What the engine asks of a place where commands run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Command:
+    """One process to run. ``log`` receives its stdout and stderr; ``cwd`` and the log's directory exist already."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    log: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended.
+
+    ``exit_code`` follows the shell: 128 + n for death by signal n. ``lost`` means that nobody saw it end: nothing it
+    left behind can be trusted. ``refusal`` says why the program could not be started at all. Times are seconds since
+    the epoch, ``peak_memory`` bytes, ``cpu_time`` seconds.
+    """
+
+    exit_code: int = 0
+    signal: int = 0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    peak_memory: int = 0
+    cpu_time: float = 0.0
+    lost: bool = False
+    refusal: str = ""
+
+
+class Attempt(Protocol):
+    """A command that was started, by this engine or by one before it."""
+
+    async def wait(self) -> Outcome:
+        """Return once nothing of the attempt runs any more. May be awaited more than once."""
+
+    def cancel(self) -> None:
+        """Ask for its end: SIGTERM, a grace period, SIGKILL, to all of its processes. Returns at once."""
+
+
+class Executor(Protocol):
+    """Starts commands. ``directory`` is the attempt's own and tells one attempt from all others for ever."""
+
+    async def start(self, directory: Path, token: str, command: Command) -> Attempt:
+        """Start a command. Raises OSError when no process can be made."""
+
+    async def adopt(self, directory: Path, token: str) -> Attempt:
+        """Take over what an earlier engine started there; an attempt that cannot be found again ends as lost."""
+
+    async def close(self) -> None:
+        """Give up the executor's own processes; attempts are not touched."""

@@ -1,0 +1,155 @@
+"""The parent of one task process. Run as ``python -I -S shim.py DIRECTORY TOKEN GRACE ARGV...``.
+
+It outlives the engine, so that a crash of the server neither kills a task nor loses how it ended: it writes who it
+is to ``process``, runs the command in a process group of its own, and last of all writes ``exit``. SIGTERM, or a file
+``cancel`` that is there when it starts, asks for the end of the task: the group gets SIGTERM, after GRACE seconds
+SIGKILL. Its stdin is a locked file, which nobody else holds, so the lock says whether it lives; stdout and stderr are
+the task's log.
+
+Standard library only, and little of it: a shim is started for every attempt. Records are lines of ``name value``,
+renamed into place; they need not survive power loss, because an attempt without a record counts as lost.
+"""
+# Plain open and try: pathlib and contextlib cost milliseconds of start-up.
+# ruff: noqa: PTH105, PTH110, PTH123, SIM105
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+CANNOT_EXECUTE = 127
+
+PROCESS = "process"
+EXIT = "exit"
+CANCEL = "cancel"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def boot_id() -> str:
+    """What tells one boot of the machine from another; empty where the system does not say."""
+    try:
+        with open(BOOT_ID) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> str:
+    """The start time of a process in the system's own words; empty where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def write(directory: str, name: str, lines: list[tuple[str, object]]) -> None:
+    """Write a record that is there wholly or not at all."""
+    temporary = f"{directory}/.{name}"
+    with open(temporary, "w") as file:
+        file.write("".join(f"{key} {value}\n" for key, value in lines))
+    os.replace(temporary, f"{directory}/{name}")
+
+
+class Task:
+    """The task process and what was asked of it."""
+
+    def __init__(self, grace: float) -> None:
+        self.grace = grace
+        self.pid = 0
+        self.ending = False
+        signal.signal(signal.SIGTERM, self.end)
+        signal.signal(signal.SIGALRM, self.kill)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def end(self, number: int = 0, frame: object = None) -> None:
+        """SIGTERM to the group, and an alarm for the rest."""
+        if not self.ending:
+            self.ending = True
+            signal.setitimer(signal.ITIMER_REAL, max(self.grace, 0.001))
+        self.send(signal.SIGTERM)
+
+    def kill(self, number: int = 0, frame: object = None) -> None:
+        """SIGKILL to the group."""
+        self.send(signal.SIGKILL)
+
+    def send(self, number: int) -> None:
+        """A signal to whoever of the group is left."""
+        if self.pid:
+            try:
+                os.killpg(self.pid, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    def run(self, argv: list[str]) -> None:
+        """Fork, and become the program in the child."""
+        held = {signal.SIGTERM, signal.SIGALRM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, held)
+        self.pid = os.fork()
+        if self.pid == 0:
+            become(argv, held)
+        try:
+            os.setpgid(self.pid, self.pid)
+        except OSError:
+            pass  # the child was quicker, or is gone
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+
+
+def become(argv: list[str], held: set[signal.Signals]) -> None:
+    """In the child: a process group of its own, the system's signal behaviour, no lock, and then the program."""
+    try:
+        os.setpgid(0, 0)
+        for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        os.execvp(argv[0], argv)  # noqa: S606  there is no shell
+    except OSError as error:
+        os.write(2, f"flytelite cannot execute {argv[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(CANNOT_EXECUTE)
+
+
+def main() -> None:
+    """Run one attempt."""
+    directory, token, grace, *argv = sys.argv[1:]
+    task = Task(float(grace))
+    identity: list[tuple[str, object]] = [
+        ("token", token),
+        ("pid", os.getpid()),
+        ("start_time", start_time(os.getpid())),
+        ("boot_id", boot_id()),
+    ]
+    write(directory, PROCESS, identity)
+    # In this order: whoever cancels writes the file before it reads the record, so one of the two sees the other.
+    if os.path.exists(f"{directory}/{CANCEL}"):
+        task.end()
+    started = time.time()
+    task.run(argv)
+    write(directory, PROCESS, [*identity, ("task_pid", task.pid), ("task_start_time", start_time(task.pid))])
+    if task.ending:
+        task.end()
+    _, status, usage = os.wait4(task.pid, 0)
+    ended = time.time()
+    task.kill()  # as in a container: what the main process leaves behind ends with it
+    code = os.waitstatus_to_exitcode(status)
+    write(
+        directory,
+        EXIT,
+        [
+            ("token", token),
+            ("exit_code", code if code >= 0 else 128 - code),
+            ("signal", -code if code < 0 else 0),
+            ("started_at", started),
+            ("ended_at", ended),
+            ("peak_memory", usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)),
+            ("cpu_time", usage.ru_utime + usage.ru_stime),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

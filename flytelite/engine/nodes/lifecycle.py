@@ -1,0 +1,220 @@
+"""The life of any node: waiting, inputs, attempts, deadlines, and its last event.
+
+Rules: ``flytepropeller/pkg/controller/nodes/executor.go``. What the kinds do in between is in the modules beside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from flyteidl.core import execution_pb2, literals_pb2, types_pb2, workflow_pb2
+from google.protobuf import duration_pb2
+
+from flytelite.engine import data
+from flytelite.engine.events import NODE_TERMINAL, NodePhase
+from flytelite.engine.failures import (
+    SYSTEM,
+    USER,
+    NodeFailed,
+    NodeTimedOut,
+    exhausted,
+    failed,
+    max_attempts,
+    seconds,
+)
+from flytelite.engine.level import Level, NodeResult
+from flytelite.engine.naming import END_NODE, START_NODE
+from flytelite.engine.nodes.node import Finished, NodeRun
+from flytelite.engine.tasks.templates import go_duration
+
+Handler = Callable[[NodeRun], Awaitable[Finished]]
+
+ERROR_INPUT = "err"
+
+
+async def run_node(
+    level: Level,
+    node: workflow_pb2.Node,
+    *,
+    inside: NodeRun | None = None,
+    original: execution_pb2.ExecutionError | None = None,
+    on_queued: Callable[[], None] | None = None,
+) -> NodeResult:
+    """Run a node of a level to its end. Raises NodeFailed and NodeTimedOut after the event was recorded.
+
+    ``inside`` is the branch node of an arm, ``original`` the error that a failure node handles, ``on_queued`` is
+    called when the node has entered the record.
+    """
+    run = NodeRun(level, node, inside)
+    if run.phase in NODE_TERMINAL:
+        return await _recorded(run)
+    if not await level.ready(node.id, inside.node.id if inside is not None else ""):
+        run.advance(NodePhase.SKIPPED)
+        return NodeResult(NodePhase.SKIPPED)
+    async with run.run.slot(_counts(node)) as run.slot:
+        return await _run(run, original, on_queued)
+
+
+async def _recorded(run: NodeRun) -> NodeResult:
+    """What the record says of a node that has ended."""
+    assert run.recorded is not None
+    closure = run.recorded.closure
+    if closure.phase == NodePhase.TIMED_OUT:
+        raise NodeTimedOut
+    if closure.phase in (NodePhase.FAILED, NodePhase.ABORTED):
+        if closure.phase == NodePhase.ABORTED and run.level.is_doomed():
+            await asyncio.Event().wait()  # the failure that caused the abort is about to end this level
+        raise NodeFailed(closure.error)
+    if closure.phase == NodePhase.SKIPPED:
+        return NodeResult(NodePhase.SKIPPED)
+    path = Path(closure.output_uri) if closure.output_uri else run.outputs_file
+    return NodeResult(closure.phase, await data.read_literals(path))
+
+
+async def _run(
+    run: NodeRun, original: execution_pb2.ExecutionError | None, on_queued: Callable[[], None] | None
+) -> NodeResult:
+    try:
+        finished = await _until_deadline(run, original, on_queued)
+    except NodeFailed as failure:
+        run.advance(NodePhase.FAILED, error=failure.error)
+        raise
+    except NodeTimedOut:
+        run.advance(NodePhase.TIMED_OUT)
+        raise
+    except asyncio.CancelledError:
+        _abort(run)
+        raise
+    run.advance(NodePhase.SUCCEEDED, output_uri=str(finished.uri) if finished.uri is not None else None)
+    return NodeResult(NodePhase.SUCCEEDED, finished.outputs)
+
+
+def _abort(run: NodeRun) -> None:
+    """Record the abort of a node that had started; a stopping engine leaves it to the next one to go on."""
+    if run.run.stopping:
+        run.pending.clear()
+        return
+    if run.phase != NodePhase.UNDEFINED:
+        run.advance(
+            NodePhase.ABORTED,
+            error=execution_pb2.ExecutionError(code="NodeAborted", message=run.run.reason(run.level.reason)),
+        )
+
+
+async def _until_deadline(
+    run: NodeRun, original: execution_pb2.ExecutionError | None, on_queued: Callable[[], None] | None
+) -> Finished:
+    """The active deadline, twice the timeout, counts from the moment the node was queued."""
+    await _enter(run, original)
+    if on_queued is not None:
+        on_queued()
+    timeout = seconds(run.node.metadata.timeout)
+    if not timeout:
+        return await _attempts(run)
+    limit = asyncio.timeout(float(run.note["queued_at"]) + 2 * timeout - run.now())
+    try:
+        async with limit:
+            return await _attempts(run)
+    except TimeoutError:
+        if limit.expired():
+            raise NodeTimedOut from None
+        raise
+
+
+async def _enter(run: NodeRun, original: execution_pb2.ExecutionError | None) -> None:
+    """Inputs and the QUEUED event; a node that was queued before reads its inputs back."""
+    if run.phase != NodePhase.UNDEFINED:
+        run.inputs = await data.read_literals(run.inputs_file) or literals_pb2.LiteralMap()
+        return
+    if run.node.id == START_NODE:
+        run.inputs = run.level.inputs
+        return
+    run.inputs = run.level.resolve(run.node)
+    if original is not None and ERROR_INPUT in run.inputs.literals:
+        run.inputs.literals[ERROR_INPUT].CopyFrom(error_input(run.node.id, original))
+    await data.write_literals(run.inputs_file, run.inputs)
+    run.note["queued_at"] = run.now()
+    run.advance(NodePhase.QUEUED)
+
+
+async def _attempts(run: NodeRun) -> Finished:
+    while True:
+        try:
+            return await _attempt(run)
+        except NodeFailed as failure:
+            if not failure.retryable:
+                raise
+            _spend(run, failure)
+            run.start_attempt()
+
+
+def _counts(node: workflow_pb2.Node) -> bool:
+    """Whether the node takes one of the places of max_parallelism."""
+    kind = node.WhichOneof("target")
+    return kind in ("task_node", "array_node") or node.workflow_node.WhichOneof("reference") == "launchplan_ref"
+
+
+def _handler(node: workflow_pb2.Node) -> Handler:
+    from flytelite.engine.nodes import branch, end, start, subworkflow, task
+
+    handlers: dict[str, Handler] = {
+        "task_node": task.run,
+        "branch_node": branch.run,
+        "sub_workflow_ref": subworkflow.run,
+        START_NODE: start.run,
+        END_NODE: end.run,
+    }
+    kind = node.WhichOneof("target")
+    if kind == "workflow_node":
+        kind = node.workflow_node.WhichOneof("reference")
+    handler = handlers.get(kind or node.id)
+    if handler is None:
+        raise failed(SYSTEM, "NotYetImplementedError", f"flytelite cannot run nodes of kind {kind}")
+    return handler
+
+
+def _spend(run: NodeRun, failure: NodeFailed) -> None:
+    """Take the next attempt out of the budget. Raises NodeFailed when there is none left."""
+    note = run.note
+    if failure.free:
+        note["free_failures"] = note.get("free_failures", 0) + 1
+        return
+    counted = run.attempt - int(note.get("free_failures", 0))
+    attempts = max_attempts(run.node, run.template)
+    final = exhausted(failure.error, counted, int(note["system_failures"]), attempts)
+    if final is not None:
+        raise final from failure
+    if failure.error.kind == SYSTEM:
+        note["system_failures"] += 1
+
+
+async def _attempt(run: NodeRun) -> Finished:
+    """One attempt; the execution deadline counts from its start."""
+    run.note.setdefault("started_at", run.now())
+    timeout = run.node.metadata.timeout
+    if not seconds(timeout):
+        return await _handler(run.node)(run)
+    limit = asyncio.timeout(float(run.note["started_at"]) + seconds(timeout) - run.now())
+    try:
+        async with limit:
+            return await _handler(run.node)(run)
+    except TimeoutError:
+        if limit.expired():
+            raise _expired(timeout) from None
+        raise
+
+
+def _expired(timeout: duration_pb2.Duration) -> NodeFailed:
+    message = f"task execution timeout [{go_duration(timeout)}] expired"
+    return failed(USER, "TimeoutExpired", message, retryable=True)
+
+
+def error_input(node_id: str, error: execution_pb2.ExecutionError) -> literals_pb2.Literal:
+    """What a failure node's ``err`` input holds."""
+    value = literals_pb2.Literal(
+        scalar=literals_pb2.Scalar(error=types_pb2.Error(message=error.message, failed_node_id=node_id))
+    )
+    kind = types_pb2.LiteralType(simple=types_pb2.ERROR, structure=types_pb2.TypeStructure(tag="FlyteError"))
+    return literals_pb2.Literal(scalar=literals_pb2.Scalar(union=literals_pb2.Union(value=value, type=kind)))

@@ -1,0 +1,157 @@
+"""One node of one execution while it runs: its names, directories, record and events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flyteidl.core import identifier_pb2, literals_pb2, tasks_pb2, workflow_pb2
+from flyteidl.event import event_pb2
+
+from flytelite.engine import data, notes
+from flytelite.engine.events import NODE_TERMINAL, NodePhase, node_event
+from flytelite.engine.level import Level
+from flytelite.engine.naming import START_NODE, Parent, unique_node_id
+from flytelite.engine.record import Event, Note
+from flytelite.engine.run import Run, Services, Slot
+
+_ORDER = {
+    NodePhase.UNDEFINED: 0,
+    NodePhase.QUEUED: 1,
+    NodePhase.RUNNING: 2,
+    NodePhase.DYNAMIC_RUNNING: 3,
+    **dict.fromkeys(NODE_TERMINAL, 4),
+}
+
+
+_LASTING = ("queued_at", "system_failures", "free_failures")
+"""What a node's note keeps from one attempt to the next."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a handler returns: the outputs, and the file they are in if clients shall be told of one."""
+
+    outputs: literals_pb2.LiteralMap | None = None
+    uri: Path | None = None
+
+
+class NodeRun:
+    """A node on its way through its phases.
+
+    ``pending`` holds task events that go out in one batch with the node's next event. ``note`` is what must survive
+    a restart: the attempt, its failures, when it began, and whatever the handler keeps in it.
+    """
+
+    def __init__(self, level: Level, node: workflow_pb2.Node, inside: NodeRun | None = None) -> None:
+        self.level = level
+        self.node = node
+        self.run: Run = level.run
+        self.services: Services = level.run.services
+        self.parent = level.parent if inside is None else inside.as_parent
+        self.unique_id = unique_node_id(self.parent, node.id)
+        self.id = identifier_pb2.NodeExecutionIdentifier(node_id=self.unique_id, execution_id=self.run.id)
+        above = level.directory if inside is None else inside.output_directory
+        self.data_directory = data.node_directory(above, self.parent, node.id)
+        self.key = notes.node_key(self.run.id, self.unique_id)
+        self.inputs = literals_pb2.LiteralMap()
+        self.pending: list[Event] = []
+        self.slot = Slot(None)
+        self.fields: dict[str, Any] = {}
+        self.task_metadata: event_pb2.TaskNodeMetadata | None = None
+        recorded = self.services.view.node_execution(self.id)
+        self.recorded = recorded
+        self.phase: int = recorded.closure.phase if recorded is not None else NodePhase.UNDEFINED
+        self.note: dict[str, Any] = dict(self.services.view.note(self.key) or {"attempt": 0, "system_failures": 0})
+        self._last = 0.0
+
+    @property
+    def attempt(self) -> int:
+        """The number of the current attempt, from 0."""
+        return int(self.note["attempt"])
+
+    @property
+    def output_directory(self) -> Path:
+        """Where the current attempt writes its results."""
+        return data.output_directory(self.data_directory, self.attempt)
+
+    @property
+    def inputs_file(self) -> Path:
+        """The node's inputs, the same for all attempts."""
+        return self.data_directory / data.INPUTS
+
+    @property
+    def outputs_file(self) -> Path:
+        """The outputs of the current attempt."""
+        return self.output_directory / data.OUTPUTS
+
+    @property
+    def as_parent(self) -> Parent:
+        """This node as the parent of nodes inside it."""
+        chained = self.parent is not None and self.parent.in_dynamic_chain
+        return Parent(self.unique_id, self.attempt, chained)
+
+    @property
+    def template(self) -> tasks_pb2.TaskTemplate | None:
+        """The template of a task node."""
+        if self.node.WhichOneof("target") != "task_node":
+            return None
+        return self.level.library.task(self.node.task_node.reference_id)
+
+    def now(self) -> float:
+        """The time, never earlier than it was before for this node."""
+        self._last = max(self._last, time.time(), float(self.note.get("at", 0.0)))
+        return self._last
+
+    def event(self, phase: int, **fields: Any) -> event_pb2.NodeExecutionEvent:
+        """An event of this node that occurs now."""
+        parent = self.parent
+        common: dict[str, Any] = {
+            "spec_node_id": self.node.id,
+            "node_name": self.node.metadata.name,
+            "target_entity": self._target(),
+            "is_in_dynamic_chain": parent is not None and parent.in_dynamic_chain,
+            "is_parent": self.node.workflow_node.WhichOneof("reference") == "sub_workflow_ref",
+            "is_array": self.node.WhichOneof("target") == "array_node",
+            "task_node_metadata": self.task_metadata,
+        }
+        if self.node.id != START_NODE:
+            common["input_uri"] = str(self.inputs_file)
+        if parent is not None:
+            common["parent_node_metadata"] = event_pb2.ParentNodeExecutionMetadata(node_id=parent.unique_id)
+            common["retry_group"] = str(parent.attempt)
+        return node_event(self.run.id, self.unique_id, phase, self.now(), **{**common, **self.fields, **fields})
+
+    def advance(self, phase: int, **fields: Any) -> None:
+        """Record that the node has come to this phase, with all that is pending; nothing if it had before."""
+        if _ORDER[phase] <= _ORDER[self.phase]:
+            self.emit()
+            return
+        event = self.event(phase, **fields)
+        self.phase = phase
+        self.emit(event, forget=phase in NODE_TERMINAL)
+
+    def emit(self, *events: Event, others: Mapping[str, Note | None] | None = None, forget: bool = False) -> None:
+        """Record what is pending, these events, the node's note and ``others`` in one batch."""
+        self.note["at"] = self._last
+        batch = [*self.pending, *events]
+        self.pending.clear()
+        own = {self.key: None if forget else self.note}
+        self.services.sink.emit(*batch, notes={**own, **(others or {})})
+
+    def start_attempt(self) -> None:
+        """The next attempt's number, in the batch that records the end of the one before."""
+        kept = {name: self.note[name] for name in _LASTING if name in self.note}
+        self.note = {**kept, "attempt": self.attempt + 1, "started_at": self.now()}
+        self.emit()
+
+    def _target(self) -> identifier_pb2.Identifier | None:
+        kind = self.node.WhichOneof("target")
+        if kind == "task_node":
+            return self.node.task_node.reference_id
+        if self.node.workflow_node.WhichOneof("reference") == "launchplan_ref":
+            return self.node.workflow_node.launchplan_ref
+        return None

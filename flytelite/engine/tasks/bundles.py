@@ -1,0 +1,166 @@
+"""Code bundles: what ``pyflyte-fast-execute`` does in a container, done once per bundle by the engine.
+
+A distribution is unpacked into a cache by the digest of its bytes; each attempt gets a writable copy of its own as
+its working directory, so that versions and attempts never see each other's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+import shutil
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+FAST_EXECUTE = "pyflyte-fast-execute"
+PICKLED_CODE = "pkl.gz"
+"""The name of a notebook's cloudpickled code, which tasks read as it is."""
+
+
+class UnusableBundle(Exception):
+    """The task's code cannot be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class FastExecute:
+    """What ``pyflyte-fast-execute`` was asked to do around the command ``wrapped``."""
+
+    distribution: str
+    destination: str
+    wrapped: tuple[str, ...]
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command as the wrapper would run it.
+
+        Tasks made by a dynamic task need the same bundle: the entrypoint is told, ahead of the resolver's arguments.
+        """
+        if not self.distribution or "--resolver" not in self.wrapped:
+            return self.wrapped
+        at = self.wrapped.index("--resolver")
+        added = ("--dynamic-addl-distro", self.distribution, "--dynamic-dest-dir", self.destination)
+        return (*self.wrapped[:at], *added, *self.wrapped[at:])
+
+
+def parse(argv: Sequence[str]) -> FastExecute | None:
+    """Take the wrapper off a command; None when there is none. Raises UnusableBundle."""
+    if not argv or PurePosixPath(argv[0]).name != FAST_EXECUTE:
+        return None
+    options = {"--additional-distribution": "", "--dest-dir": ""}
+    rest = iter(argv[1:])
+    for part in rest:
+        if part == "--":
+            break
+        name, equals, value = part.partition("=")
+        if name not in options:
+            raise UnusableBundle(f"{FAST_EXECUTE} has no option {part}")
+        options[name] = value if equals else next(rest, "")
+    distribution, destination = options["--additional-distribution"], options["--dest-dir"]
+    for option, value in options.items():
+        if "{{" in value:
+            raise UnusableBundle(
+                f"the task was registered without its code: {option} is still the placeholder {value}."
+                " Register it with `pyflyte register` or `flytectl register files`, which upload the code."
+            )
+    return FastExecute(distribution, destination or ".", tuple(rest))
+
+
+class Bundles:
+    """The cache of unpacked distributions below ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._unpacked: dict[tuple[str, int, int, int], asyncio.Task[Path]] = {}
+
+    async def place(self, distribution: str, target: Path) -> None:
+        """Copy the files of a distribution into ``target``. Raises UnusableBundle."""
+        unpacked = await self.unpacked(distribution)
+        await asyncio.to_thread(shutil.copytree, unpacked, target, symlinks=True, dirs_exist_ok=True)
+
+    async def unpacked(self, distribution: str) -> Path:
+        """The cache's directory with the distribution's files; they must not be changed. Raises UnusableBundle."""
+        path = local_path(distribution)
+        try:
+            status = await asyncio.to_thread(path.stat)
+        except OSError as error:
+            raise UnusableBundle(f"the code bundle {distribution} cannot be read: {error.strerror}") from error
+        key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+        task = self._unpacked.get(key)
+        if task is None:
+            task = asyncio.create_task(asyncio.to_thread(self._unpack, path))
+            self._unpacked[key] = task
+        try:
+            return await asyncio.shield(task)
+        except UnusableBundle:
+            self._unpacked.pop(key, None)
+            raise
+
+    def _unpack(self, archive: Path) -> Path:
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        name = PICKLED_CODE if archive.name.endswith(PICKLED_CODE) else ""
+        target = self.directory / f"{digest[:40]}{'-' if name else ''}{name}"
+        if target.is_dir():
+            return target
+        temporary = self.directory / f".{target.name}.{secrets.token_hex(4)}"
+        temporary.mkdir(parents=True)
+        try:
+            if name:
+                shutil.copyfile(archive, temporary / archive.name)
+            else:
+                extract(archive, temporary)
+            temporary.rename(target)
+        except OSError as error:
+            if not target.is_dir():  # else another server with the same data was quicker
+                raise UnusableBundle(f"the code bundle {archive} cannot be unpacked: {error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return target
+
+
+def local_path(uri: str) -> Path:
+    """The file of a distribution. Raises UnusableBundle for a relative path."""
+    path = Path(uri.removeprefix("file://"))
+    if not path.is_absolute():
+        raise UnusableBundle(f"the code bundle {uri} is not an absolute path")
+    return path
+
+
+def is_local(uri: str) -> bool:
+    """Whether the distribution is a file on this machine rather than an object of some store."""
+    return "://" not in uri.removeprefix("file://")
+
+
+def extract(archive: Path, target: Path) -> None:
+    """Unpack a tar archive, gzip or plain, that stays inside ``target``. Raises UnusableBundle."""
+    try:
+        with tarfile.open(archive, mode="r:*") as tar:
+            members = tar.getmembers()
+            for member in members:
+                _check(archive, member)
+            # Python before 3.11.4 has no filters; each member was checked above.
+            safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            tar.extractall(target, members=members, **safely)  # noqa: S202
+    except tarfile.TarError as error:
+        raise UnusableBundle(f"the code bundle {archive} is not a readable tar archive: {error}") from error
+
+
+def _check(archive: Path, member: tarfile.TarInfo) -> None:
+    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+        raise UnusableBundle(f"the code bundle {archive} holds {member.name}, which is neither file nor directory")
+    if not _inside(member.name):
+        raise UnusableBundle(f"the code bundle {archive} holds {member.name}, which lies outside of it")
+    if member.issym() or member.islnk():
+        base = str(PurePosixPath(member.name).parent) if member.issym() else "."
+        if PurePosixPath(member.linkname).is_absolute() or not _inside(f"{base}/{member.linkname}"):
+            raise UnusableBundle(f"the code bundle {archive} holds {member.name}, a link that leads outside of it")
+
+
+def _inside(name: str) -> bool:
+    path = os.path.normpath(name)
+    return not (path.startswith(("/", "../")) or path == ".." or "\0" in name)

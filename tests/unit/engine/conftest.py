@@ -1,0 +1,406 @@
+"""A ledger that stands in for the control plane, and a bench that runs real flytekit workflows on the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import itertools
+import os
+import sys
+import tarfile
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+from flyteidl.admin import execution_pb2, launch_plan_pb2, node_execution_pb2, signal_pb2, task_execution_pb2
+from flyteidl.core import execution_pb2 as core
+from flyteidl.core import identifier_pb2, literals_pb2
+from flyteidl.event import event_pb2
+
+from flytelite.compiler.tasks import compile_task
+from flytelite.compiler.workflows import compile_workflow
+from flytelite.config import Settings
+from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL, WORKFLOW_TERMINAL
+from flytelite.engine.executors.subprocess import SubprocessExecutor
+from flytelite.engine.propeller import Propeller
+from flytelite.engine.record import Launch
+from flytelite.errors import AlreadyExists, FailedPrecondition, NotFound
+
+PROJECT, DOMAIN = "flytesnacks", "development"
+
+
+def _key(message) -> bytes:
+    return message.SerializeToString(deterministic=True)
+
+
+class Ledger:
+    """ReadView and EventSink in memory: it applies events by the control plane's rules and keeps their order."""
+
+    def __init__(self) -> None:
+        self.launches: dict[bytes, Launch] = {}
+        self.executions: dict[bytes, execution_pb2.Execution] = {}
+        self.nodes: dict[bytes, node_execution_pb2.NodeExecution] = {}
+        self.tasks: dict[bytes, task_execution_pb2.TaskExecution] = {}
+        self.notes: dict[str, dict] = {}
+        self.signals: dict[bytes, signal_pb2.Signal] = {}
+        self.plans: dict[bytes, launch_plan_pb2.LaunchPlan] = {}
+        self.events: list = []
+        self.dynamic: dict[bytes, event_pb2.DynamicWorkflowNodeMetadata] = {}
+        self.on_create = None
+        self.on_terminal = None
+        self._changed: asyncio.Condition | None = None
+        self._waiters: list = []
+
+    # what a test does
+
+    def create(self, name, closure, inputs=None, **spec) -> identifier_pb2.WorkflowExecutionIdentifier:
+        id = identifier_pb2.WorkflowExecutionIdentifier(project=PROJECT, domain=DOMAIN, name=name)
+        spec = execution_pb2.ExecutionSpec(**{"max_parallelism": 25, **spec})
+        self.launches[_key(id)] = Launch(id, closure, inputs or literals_pb2.LiteralMap(), spec, 0)
+        self.executions[_key(id)] = execution_pb2.Execution(id=id, spec=spec)
+        return id
+
+    def terminate(self, id, cause="enough"):
+        closure = self.executions[_key(id)].closure
+        closure.phase = core.WorkflowExecution.ABORTING
+        closure.abort_metadata.cause = cause
+
+    async def until(self, condition) -> None:
+        """Return once the condition holds; it is looked at after each event."""
+        if condition():
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._waiters.append((condition, future))
+        await future
+
+    async def ended(self, id) -> execution_pb2.ExecutionClosure:
+        closure = self.executions[_key(id)].closure
+        await self.until(lambda: closure.phase in WORKFLOW_TERMINAL)
+        return closure
+
+    def lines(self, id=None) -> list[str]:
+        """The events as short text, in order."""
+        return [_line(event) for event in self.events if id is None or _execution_of(event) == id]
+
+    def of(self, node: str) -> list:
+        """The events of a node and of its tasks."""
+        return [event for event in self.events if _node_of(event) == node]
+
+    def phases(self, node: str) -> list[str]:
+        return [_line(event).split(" ", 1)[1] if " " in _line(event) else "" for event in self.of(node)]
+
+    # ReadView
+
+    def launch(self, id):
+        found = self.launches.get(_key(id))
+        if found is None:
+            raise NotFound("no such execution")
+        closure = self.executions[_key(id)].closure
+        return Launch(found.id, found.workflow, found.inputs, found.spec, closure.phase, closure.abort_metadata.cause)
+
+    def unfinished(self):
+        return [one.id for one in self.executions.values() if one.closure.phase not in WORKFLOW_TERMINAL]
+
+    def execution(self, id):
+        return self.executions.get(_key(id))
+
+    def execution_outputs(self, id):
+        outputs = literals_pb2.LiteralMap()
+        outputs.ParseFromString(Path(self.executions[_key(id)].closure.outputs.uri).read_bytes())
+        return outputs
+
+    def node_execution(self, id):
+        return self.nodes.get(_key(id))
+
+    def node_executions(self, id):
+        return [node for node in self.nodes.values() if node.id.execution_id == id]
+
+    def task_executions(self, id):
+        return [task for task in self.tasks.values() if task.id.node_execution_id == id]
+
+    def launch_plan(self, id):
+        return self.plans.get(_key(id))
+
+    def note(self, key):
+        return self.notes.get(key)
+
+    # EventSink
+
+    def emit(self, *events, notes=None):
+        for event in events:
+            if isinstance(event, event_pb2.WorkflowExecutionEvent):
+                fresh = self._workflow(event)
+            elif isinstance(event, event_pb2.NodeExecutionEvent):
+                fresh = self._node(event)
+            else:
+                fresh = self._task(event)
+            if fresh:
+                self.events.append(event)
+        for key, note in (notes or {}).items():
+            if note is None:
+                self.notes.pop(key, None)
+            else:
+                self.notes[key] = dict(note)
+        for waiting in list(self._waiters):
+            if waiting[0]():
+                self._waiters.remove(waiting)
+                if not waiting[1].done():
+                    waiting[1].set_result(None)
+
+    async def durable(self):
+        await asyncio.sleep(0)
+
+    def create_execution(self, request):
+        id = identifier_pb2.WorkflowExecutionIdentifier(
+            project=request.project, domain=request.domain, name=request.name
+        )
+        if _key(id) in self.executions:
+            raise AlreadyExists("there is one")
+        return self.on_create(self, id, request)
+
+    def terminate_execution(self, id, cause):
+        self.terminate(id, cause)
+        self.on_terminate(id, cause)
+
+    def signal(self, id, type):
+        return self.signals.setdefault(_key(id), signal_pb2.Signal(id=id, type=type))
+
+    def _workflow(self, event):
+        closure = self.executions[_key(event.execution_id)].closure
+        if closure.phase in WORKFLOW_TERMINAL:
+            raise FailedPrecondition(f"{event.execution_id.name} is terminal")
+        if closure.phase == event.phase:
+            return False
+        if closure.phase == core.WorkflowExecution.ABORTING and event.phase not in WORKFLOW_TERMINAL:
+            raise FailedPrecondition("aborting")
+        closure.phase = event.phase
+        if event.HasField("error"):
+            closure.error.CopyFrom(event.error)
+        if event.output_uri:
+            closure.outputs.uri = event.output_uri
+        if event.phase in WORKFLOW_TERMINAL and self.on_terminal is not None:
+            self.on_terminal(event.execution_id)
+        return True
+
+    def _node(self, event):
+        node = self.nodes.get(_key(event.id))
+        if node is None:
+            node = self.nodes[_key(event.id)] = node_execution_pb2.NodeExecution(id=event.id)
+            if event.HasField("parent_node_metadata"):
+                parent = identifier_pb2.NodeExecutionIdentifier(
+                    node_id=event.parent_node_metadata.node_id, execution_id=event.id.execution_id
+                )
+                assert _key(parent) in self.nodes, f"{event.id.node_id} has no parent {parent.node_id}"
+        elif node.closure.phase == event.phase:
+            return False
+        if node.closure.phase in NODE_TERMINAL:
+            raise FailedPrecondition(f"{event.id.node_id} is terminal")
+        closure = node.closure
+        closure.phase = event.phase
+        node.metadata.spec_node_id = event.spec_node_id or node.metadata.spec_node_id
+        node.metadata.is_parent_node |= event.is_parent
+        node.metadata.is_dynamic |= event.is_dynamic
+        node.input_uri = node.input_uri or event.input_uri
+        if event.output_uri:
+            closure.output_uri = event.output_uri
+        if event.HasField("error"):
+            closure.error.CopyFrom(event.error)
+        if event.HasField("workflow_node_metadata"):
+            closure.workflow_node_metadata.executionId.CopyFrom(event.workflow_node_metadata.execution_id)
+        if event.HasField("task_node_metadata"):
+            metadata = event.task_node_metadata
+            closure.task_node_metadata.checkpoint_uri = metadata.checkpoint_uri
+            closure.task_node_metadata.cache_status = metadata.cache_status
+            if metadata.HasField("catalog_key"):
+                closure.task_node_metadata.catalog_key.CopyFrom(metadata.catalog_key)
+            if metadata.HasField("dynamic_workflow"):
+                self.dynamic[_key(event.id)] = metadata.dynamic_workflow
+                closure.dynamic_job_spec_uri = metadata.dynamic_workflow.dynamic_job_spec_uri
+        closure.deck_uri = event.deck_uri
+        return True
+
+    def _task(self, event):
+        assert _key(event.parent_node_execution_id) in self.nodes, "a task event before its node's"
+        id = identifier_pb2.TaskExecutionIdentifier(
+            task_id=event.task_id, node_execution_id=event.parent_node_execution_id, retry_attempt=event.retry_attempt
+        )
+        task = self.tasks.get(_key(id))
+        if task is None:
+            task = self.tasks[_key(id)] = task_execution_pb2.TaskExecution(id=id, input_uri=event.input_uri)
+        elif task.closure.phase == event.phase and event.phase_version <= task.closure.metadata.generated_name.count(
+            "\0"
+        ):
+            return False
+        if task.closure.phase in TASK_TERMINAL:
+            raise FailedPrecondition("the task is terminal")
+        task.closure.phase = event.phase
+        task.closure.task_type = event.task_type
+        task.closure.metadata.CopyFrom(event.metadata)
+        if event.HasField("error"):
+            task.closure.error.CopyFrom(event.error)
+        return True
+
+
+def _execution_of(event):
+    if isinstance(event, event_pb2.WorkflowExecutionEvent):
+        return event.execution_id
+    if isinstance(event, event_pb2.NodeExecutionEvent):
+        return event.id.execution_id
+    return event.parent_node_execution_id.execution_id
+
+
+def _node_of(event):
+    if isinstance(event, event_pb2.NodeExecutionEvent):
+        return event.id.node_id
+    return event.parent_node_execution_id.node_id if isinstance(event, event_pb2.TaskExecutionEvent) else ""
+
+
+def _line(event) -> str:
+    if isinstance(event, event_pb2.WorkflowExecutionEvent):
+        return f"WE {core.WorkflowExecution.Phase.Name(event.phase)}"
+    if isinstance(event, event_pb2.NodeExecutionEvent):
+        return f"{event.id.node_id} {core.NodeExecution.Phase.Name(event.phase)}"
+    phase = core.TaskExecution.Phase.Name(event.phase)
+    return f"{event.parent_node_execution_id.node_id} TE{event.retry_attempt} {phase}"
+
+
+class Bench:
+    """Registers source code and runs it on a propeller over one ledger and one data directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.settings = Settings(data_dir=directory / "data")
+        self.ledger = Ledger()
+        self.ledger.on_create = self._create_child
+        self._count = itertools.count()
+        self.module = None
+        self.grace = 5.0
+        self.propeller = None
+
+    def build(self, source: str, name: str = "wf"):
+        """Serialise the workflow with flytekit, as `pyflyte register` does, and compile it."""
+        from flytekit.configuration import FastSerializationSettings, ImageConfig, SerializationSettings
+        from flytekit.models import launch_plan as launch_plan_models
+        from flytekit.models import task as task_models
+        from flytekit.models.admin import workflow as workflow_models
+        from flytekit.tools.translator import get_serializable
+
+        project = self.directory / f"project{next(self._count)}"
+        project.mkdir()
+        path = project / "flow.py"
+        path.write_text(source)
+        archive = self.directory / f"{project.name}.tar.gz"
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(path, "flow.py")
+        spec = importlib.util.spec_from_file_location("flow", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["flow"] = module
+        spec.loader.exec_module(module)
+        self.module = module
+        settings = SerializationSettings(
+            image_config=ImageConfig.auto_default_image(),
+            project=PROJECT,
+            domain=DOMAIN,
+            version="v1",
+            fast_serialization_settings=FastSerializationSettings(
+                enabled=True, destination_dir=".", distribution_location=str(archive)
+            ),
+        )
+        entities = OrderedDict()
+        get_serializable(entities, settings, getattr(module, name))
+        tasks, workflows, plans = [], {}, []
+        for entity in entities.values():
+            if isinstance(entity, task_models.TaskSpec):
+                tasks.append(compile_task(entity.template.to_flyte_idl()))
+            elif isinstance(entity, workflow_models.WorkflowSpec):
+                message = entity.to_flyte_idl()
+                workflows[message.template.id.name] = message
+            elif isinstance(entity, launch_plan_models.LaunchPlan):
+                plans.append(self._launch_plan(entity.to_flyte_idl(), workflows))
+        self.closures = {
+            spec.template.id.name: compile_workflow(spec.template, spec.sub_workflows, tasks, plans)
+            for spec in workflows.values()
+        }
+        return self.closures[f"flow.{name}"]
+
+    def _launch_plan(self, message, workflows):
+        plan = launch_plan_pb2.LaunchPlan(id=message.id, spec=message.spec)
+        plan.closure.expected_inputs.CopyFrom(message.spec.default_inputs)
+        plan.closure.expected_outputs.CopyFrom(workflows[message.spec.workflow_id.name].template.interface.outputs)
+        self.ledger.plans[_key(message.id)] = plan
+        return plan
+
+    def _create_child(self, ledger, id, request):
+        plan = ledger.plans[_key(request.spec.launch_plan)]
+        closure = self.closures[plan.spec.workflow_id.name]
+        inputs = literals_pb2.LiteralMap()
+        for name, parameter in plan.closure.expected_inputs.parameters.items():
+            if parameter.HasField("default"):
+                inputs.literals[name].CopyFrom(parameter.default)
+        inputs.MergeFrom(request.inputs)
+        ledger.create(id.name, closure, inputs)
+        ledger.executions[_key(id)].spec.CopyFrom(request.spec)
+        self.propeller.launch(id)
+        return id
+
+    def literals(self, **values):
+        """Python values of plain types as a literal map."""
+        from flytekit.core.context_manager import FlyteContextManager
+        from flytekit.core.type_engine import TypeEngine
+
+        context = FlyteContextManager.current_context()
+        result = literals_pb2.LiteralMap()
+        for name, value in values.items():
+            kind = (
+                list[type(value[0])] if isinstance(value, list) and value else list[int] if value == [] else type(value)
+            )
+            literal = TypeEngine.to_literal(context, value, kind, TypeEngine.to_literal_type(kind))
+            result.literals[name].CopyFrom(literal.to_flyte_idl())
+        return result
+
+    def engine(self) -> Propeller:
+        self.propeller = Propeller(
+            self.ledger, self.ledger, self.settings, "localhost:30080", SubprocessExecutor(self.grace)
+        )
+        self.ledger.on_terminal = self.propeller.execution_ended
+        self.ledger.on_terminate = self.propeller.abort
+        return self.propeller
+
+    def run(self, source: str, name: str = "wf", inputs=None, execution="exec", **spec):
+        """Register, run to the end, and answer the execution's closure."""
+        closure = self.build(source, name)
+        id = self.ledger.create(execution, closure, self.literals(**(inputs or {})), **spec)
+        self.id = id
+        return self.go(id)
+
+    def go(self, id):
+        async def main():
+            propeller = self.engine()
+            await propeller.start()
+            closure = await asyncio.wait_for(self.ledger.ended(id), 120)
+            await propeller.stop()
+            return closure
+
+        return asyncio.run(main())
+
+    def outputs(self, id=None):
+        """The outputs of the execution as plain values."""
+        from flytelite.engine.tasks.templates import text
+
+        found = self.ledger.execution_outputs(id or self.id)
+        return {name: text(literal) for name, literal in found.literals.items()}
+
+    def node(self, unique_id: str):
+        id = identifier_pb2.NodeExecutionIdentifier(node_id=unique_id, execution_id=self.id)
+        return self.ledger.nodes[_key(id)]
+
+
+@pytest.fixture
+def bench(tmp_path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_bytecode_of_projects(monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("FLYTE_INTERNAL_IMAGE", os.environ.get("FLYTE_INTERNAL_IMAGE", "local/flytelite:test"))
