@@ -22,7 +22,10 @@ def different_structure(name: str, noun: str, old: Message, new: Message) -> str
     Each changed path of the two messages as JSON is followed by its old and its new value.
     """
     text = f"{name} {noun} with different structure already exists. (Please register a new version of the {noun}):\n"
-    text += "\n".join(_lines("", _json(old), _json(new)))
+    try:
+        text += "\n".join(_lines("", _json(old), _json(new)))
+    except (json_format.SerializeToJsonError, ValueError) as error:
+        text += f"the difference cannot be shown: {error}"
     encoded = text.encode()
     if len(encoded) <= MAX_BYTES:
         return text
