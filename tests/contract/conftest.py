@@ -155,7 +155,12 @@ async def start_transports(settings: Settings) -> Transports:
     dispatcher = Dispatcher(handlers.table(), store)
     bucket = Bucket.open(settings)
     grpc_server = GrpcServer(dispatcher, settings)
-    await grpc_server.start()
+    accepting = bind(settings.host, settings.port)
+    try:
+        await grpc_server.start()
+    except BaseException:
+        accepting.close()
+        raise
     closed = threading.Event()
 
     async def endless(request: Request) -> StreamingResponse:
@@ -169,15 +174,11 @@ async def start_transports(settings: Settings) -> Transports:
         return StreamingResponse(stream())
 
     listener = Listener(
-        bind(settings.host, settings.port),
+        accepting,
         grpc_server.address,
         lambda: create_app(dispatcher, settings, bucket, [Route("/endless", endless)]),
     )
-    try:
-        await listener.start()
-    except BaseException:
-        await grpc_server.stop(0)
-        raise
+    await listener.start()
     loop = asyncio.get_running_loop()
     return Transports(settings, loop, handlers, dispatcher, bucket, grpc_server, listener, closed)
 
