@@ -42,12 +42,12 @@ class EngineRecord:
         if execution is None:
             raise NotFound(f"execution {id.project}/{id.domain}/{id.name} does not exist")
         workflow_id = execution.closure.workflow_id
-        workflow = self._control_plane.workflows.find(workflow_id)
+        workflow = self._control_plane.workflows.closure(workflow_id)
         if workflow is None:
             raise NotFound(f"workflow {workflow_id.name} of version {workflow_id.version} does not exist")
         return Launch(
             id=execution.id,
-            workflow=workflow.closure.compiled_workflow,
+            workflow=workflow,
             inputs=executions.inputs(id),
             spec=executions.resolved_spec(id),
             phase=execution.closure.phase,

@@ -182,7 +182,7 @@ def _visible(logs: Iterable[execution_pb2.TaskLog], phase: int) -> list[executio
     return [
         log
         for log in logs
-        if not (terminal and log.hide_once_finished) and not (pending and not log.show_while_pending)
+        if not (terminal and log.HideOnceFinished) and not (pending and not log.ShowWhilePending)
     ]
 
 
