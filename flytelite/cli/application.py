@@ -92,7 +92,7 @@ def _tell(error: Exception, session: Session) -> int:
         sentence, code = error.message, FAILED
     else:
         hint = "" if session.verbose else "; --verbose shows where"
-        sentence, code = f"flytelite has a bug: {type(error).__name__}: {error}{hint}", FAILED
+        sentence, code = f"this is a bug in flytelite: {type(error).__name__}: {error}{hint}", FAILED
     print(f"flytelite: {sentence}", file=sys.stderr)
     return code
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
+from flyteidl.core import workflow_pb2 as core_workflow_pb2
 from google.protobuf.message import Message
 
 from flytelite.cli.endpoint import Endpoint
@@ -124,6 +125,15 @@ def content_version(bundle: Path, bundle_url: str, entities: Sequence[Registrabl
 
 
 def _registrable(model: Any) -> Registrable:
+    registrable = _as_request(model)
+    for part in _parts(registrable.request):
+        if isinstance(part, core_workflow_pb2.Node):
+            # flytekit keeps them in a set, so that their order differs from process to process.
+            part.upstream_node_ids.sort()
+    return registrable
+
+
+def _as_request(model: Any) -> Registrable:
     from flytekit.models.admin.workflow import WorkflowSpec
     from flytekit.models.task import TaskSpec
 
@@ -139,8 +149,18 @@ def _registrable(model: Any) -> Registrable:
     )
 
 
-def _forget_random_addresses(message: Message) -> None:
+def _forget_random_addresses(request: Message) -> None:
     """Blank the URIs that flytekit draws anew at each serialization: pickled and tabular constants and defaults."""
+    for part in _parts(request):
+        if isinstance(part, (literals_pb2.StructuredDataset, literals_pb2.Schema)) or (
+            isinstance(part, literals_pb2.Blob) and part.metadata.type.format == PICKLE_FORMAT
+        ):
+            part.uri = ""
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    """A message and all messages in it."""
+    yield message
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
@@ -151,9 +171,4 @@ def _forget_random_addresses(message: Message) -> None:
         else:
             parts = list(value)
         for part in parts:
-            if isinstance(part, (literals_pb2.StructuredDataset, literals_pb2.Schema)) or (
-                isinstance(part, literals_pb2.Blob) and part.metadata.type.format == PICKLE_FORMAT
-            ):
-                part.uri = ""
-            else:
-                _forget_random_addresses(part)
+            yield from _parts(part)

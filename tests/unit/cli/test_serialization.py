@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -13,6 +14,7 @@ from flyteidl.core import literals_pb2, types_pb2
 from flytekit import LaunchPlan, map_task, task, workflow
 from flytekit.core.context_manager import FlyteEntities
 
+from flytelite import cli
 from flytelite.cli.bundle import make_bundle
 from flytelite.cli.endpoint import Endpoint
 from flytelite.cli.serialization import Registrable, Serializer, content_version
@@ -73,6 +75,28 @@ def test_the_version_is_the_contents(monkeypatch: Any, tmp_path: Path) -> None:
     assert content_version(bundle, "/b", serialize(monkeypatch)[1:]) != version
     bundle.write_bytes(b"y")
     assert content_version(bundle, "/b", serialize(monkeypatch)) != version
+
+
+def test_the_version_is_the_same_in_every_process(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from flytelite.cli.endpoint import Endpoint\n"
+        "from flytelite.cli.serialization import Serializer, content_version\n"
+        "from flytelite.cli.source import load, locate\n"
+        "source = locate([Path(sys.argv[1])])\n"
+        "serializer = Serializer(source, Endpoint('localhost:1', 'test'), 'p', 'd')\n"
+        "load(source); print(content_version(Path(sys.argv[1]), '', serializer.serialize()))"
+    )
+    starter = Path(cli.__file__).parent.parent / "templates" / "hello" / "hello.py"
+    versions = {
+        subprocess.run(
+            [sys.executable, "-B", "-c", script, starter],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(versions) == 1
 
 
 def test_addresses_drawn_at_random_do_not_change_the_version(tmp_path: Path) -> None:
