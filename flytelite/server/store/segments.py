@@ -35,6 +35,11 @@ class Segment:
     live: int = 0
     removed: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def current_bytes(self) -> int:
+        """About how much of the file is current documents and what belongs to them."""
+        return self.size * self.live // self.documents if self.documents else 0
+
     def read(self, place: int) -> bytes:
         """The bytes at that place. Raises Unavailable naming the file and the offset when they cannot be read."""
         offset, length = place >> _LENGTH_BITS, place & ((1 << _LENGTH_BITS) - 1)
