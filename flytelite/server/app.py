@@ -23,6 +23,7 @@ from flytelite.server.admin.changes import (
     Changes,
     ExecutionChanged,
     ExecutionCreated,
+    ServerStopping,
     SignalSet,
 )
 from flytelite.server.admin.control_plane import ControlPlane
@@ -78,9 +79,10 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
         grpc = GrpcServer(dispatcher, settings)
         await grpc.start()
+        stack.push_async_callback(grpc.stop, 0)
         listener = Listener(socket, grpc.address, lambda: _make_app(dispatcher, settings, bucket, control_plane))
         await listener.start()
-        stack.push_async_callback(_stop_serving, listener, grpc)
+        stack.push_async_callback(_drain, listener, grpc, changes)
         # The engine ends before the port closes: its processes may still be talking to it.
         stack.push_async_callback(propeller.stop)
         announced = directory.announce()
@@ -89,7 +91,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         yield announced
 
 
-async def _stop_serving(listener: Listener, grpc: GrpcServer) -> None:
+async def _drain(listener: Listener, grpc: GrpcServer, changes: Changes) -> None:
+    changes.publish(ServerStopping())
     await asyncio.gather(listener.stop(DRAIN_SECONDS), grpc.stop(DRAIN_SECONDS))
 
 

@@ -39,7 +39,12 @@ class SignalSet:
     id: identifier_pb2.SignalIdentifier
 
 
-Change = ExecutionCreated | ExecutionChanged | AbortRequested | SignalSet
+@dataclass(frozen=True)
+class ServerStopping:
+    """The server ends: whoever waits for a change waits in vain."""
+
+
+Change = ExecutionCreated | ExecutionChanged | AbortRequested | SignalSet | ServerStopping
 Listener = Callable[[Change], None]
 
 

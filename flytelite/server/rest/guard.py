@@ -34,7 +34,7 @@ class Guard:
     """ASGI middleware: refuses foreign hosts, foreign pages and forms, and speaks CORS.
 
     The CORS part is FlyteAdmin's (gorilla ``handlers.CORS`` in ``flyteadmin/pkg/server/service.go``), except that
-    requests which may change something are for trusted origins only.
+    only trusted origins may read answers, and only they may change something.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -62,8 +62,8 @@ class Guard:
         except _Refused as refused:
             await PlainTextResponse(f"{refused.reason}\n", refused.status)(scope, receive, send)
             return
-        if origin:
-            send = self._with_cors_headers(send, origin, headers)
+        if origin and self._trusts(origin, headers):
+            send = self._with_cors_headers(send, origin)
         await (response or self._app)(scope, receive, send)
 
     def _check_host(self, headers: Headers) -> None:
@@ -91,14 +91,12 @@ class Guard:
         origin = origin.lower()
         return origin in self._origins or origin.partition("://")[2] == headers.get("host", "").lower()
 
-    def _with_cors_headers(self, send: Send, origin: str, request: Headers) -> Send:
-        trusted = self._trusts(origin, request)
-
+    def _with_cors_headers(self, send: Send, origin: str) -> Send:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 # A browser that sends cookies wants to see its own origin, not a star.
-                headers["Access-Control-Allow-Origin"] = origin if trusted else "*"
+                headers["Access-Control-Allow-Origin"] = origin
                 headers["Access-Control-Allow-Credentials"] = "true"
                 headers.add_vary_header("Origin")
             await send(message)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from flytelite.server.admin.changes import Change, Changes, ExecutionChanged
+from flytelite.server.admin.changes import Change, Changes, ExecutionChanged, ServerStopping
 
 LogPath = Callable[[str, str, str, str, int], Path]
 IsTerminal = Callable[[identifier_pb2.WorkflowExecutionIdentifier], bool | None]
@@ -52,9 +52,14 @@ async def _stream(
     changes: Changes, id: identifier_pb2.WorkflowExecutionIdentifier, is_terminal: IsTerminal
 ) -> AsyncIterator[bytes]:
     changed = asyncio.Event()
+    stopping = False
 
     def listener(change: Change) -> None:
-        if isinstance(change, ExecutionChanged) and change.id == id:
+        nonlocal stopping
+        if isinstance(change, ServerStopping):
+            stopping = True
+            changed.set()
+        elif isinstance(change, ExecutionChanged) and change.id == id:
             changed.set()
 
     # Changes that come while the client reads are one message: it refetches what it shows anyway.
@@ -67,6 +72,8 @@ async def _stream(
             except TimeoutError:
                 yield b": waiting\n\n"
                 continue
+            if stopping:
+                return
             changed.clear()
             terminal = bool(is_terminal(id))
             yield _message(terminal)
