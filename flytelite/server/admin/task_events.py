@@ -40,7 +40,12 @@ def check_request(event: Any, max_output_bytes: int) -> None:
         raise validation.missing("occurred_at")
     validation.timestamp(event.occurred_at)
     event_checks.output_size(event.output_data, max_output_bytes)
-    validation.task_execution_identifier(identifier(event))
+    if not event.HasField("parent_node_execution_id"):
+        raise validation.missing("node_execution_id")
+    validation.node_execution_identifier(event.parent_node_execution_id)
+    if not event.HasField("task_id"):
+        raise validation.missing("task_id")
+    validation.entity_identifier(event.task_id, identifier_pb2.TASK)
 
 
 def check(event: Any, record: Record[task_execution_pb2.TaskExecution]) -> None:
@@ -180,9 +185,7 @@ def _visible(logs: Iterable[execution_pb2.TaskLog], phase: int) -> list[executio
     """The logs that are kept in that phase; the others are gone for good."""
     terminal, pending = phase in phases.TASK_TERMINAL, phase in _PENDING
     return [
-        log
-        for log in logs
-        if not (terminal and log.HideOnceFinished) and not (pending and not log.ShowWhilePending)
+        log for log in logs if not (terminal and log.HideOnceFinished) and not (pending and not log.ShowWhilePending)
     ]
 
 
