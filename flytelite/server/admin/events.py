@@ -6,7 +6,6 @@ are in workflow_events.py, node_events.py and task_events.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from flyteidl.admin import event_pb2, execution_pb2
@@ -160,30 +159,31 @@ class Events:
     def _adopt(self, event: Any) -> str | None:
         """Note at the parent of a new node that it has children; returns the parent's key, None at the top level."""
         if event.HasField("parent_node_metadata"):
-            id = identifier_pb2.NodeExecutionIdentifier(
-                execution_id=event.id.execution_id, node_id=event.parent_node_metadata.node_id
+            return self._adopt_below_node(
+                identifier_pb2.NodeExecutionIdentifier(
+                    execution_id=event.id.execution_id, node_id=event.parent_node_metadata.node_id
+                )
             )
-            key = node_execution_key(id)
-            node = self._nodes.get(key)
-            if node is None:
-                raise not_found("node execution", id)
-            if not node.extra.get("has_children"):
-                self._change(self._nodes, key, lambda record: record.extra.update(has_children=True))
-            return key
         if event.HasField("parent_task_metadata"):
-            key = task_execution_key(event.parent_task_metadata.id)
-            task = self._tasks.get(key)
-            if task is None:
-                raise not_found("task execution", event.parent_task_metadata.id)
-            if not task.message.is_parent:
-                self._change(self._tasks, key, lambda record: setattr(record.message, "is_parent", True))
-            return key
+            return self._adopt_below_task(event.parent_task_metadata.id)
         return None
 
-    def _change(self, records: Any, key: str, change: Callable[[Any], None]) -> None:
-        record = records.edit(key)
-        change(record)
-        records.put(record)
+    def _adopt_below_node(self, id: identifier_pb2.NodeExecutionIdentifier) -> str:
+        parent = self._nodes.get(node_execution_key(id))
+        if parent is None:
+            raise not_found("node execution", id)
+        if not parent.extra.get("has_children"):
+            self._nodes.put(Record(parent.key, parent.message, parent.columns, {**parent.extra, "has_children": True}))
+        return parent.key
+
+    def _adopt_below_task(self, id: identifier_pb2.TaskExecutionIdentifier) -> str:
+        parent = self._tasks.edit(task_execution_key(id))
+        if parent is None:
+            raise not_found("task execution", id)
+        if not parent.message.is_parent:
+            parent.message.is_parent = True
+            self._tasks.put(parent)
+        return parent.key
 
     def _keep_dynamic_workflow(self, event: Any, record: Any) -> None:
         """Keep the workflow that a dynamic node made; later events without one leave it in place."""
