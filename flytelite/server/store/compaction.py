@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -59,9 +59,20 @@ class Compaction:
     """
 
     def __init__(
-        self, directory: Path, disk: Disk, tables: Mapping[str, Rows], sealed: Sequence[Segment], last: int
+        self,
+        directory: Path,
+        disk: Disk,
+        tables: Mapping[str, Rows],
+        sealed: Sequence[Segment],
+        *,
+        last: int,
+        durable: Callable[[], Awaitable[None]],
     ) -> None:
-        """``last`` is the number of the last entry in ``sealed``. Raises OSError when the disk refuses."""
+        """``last`` is the number of the last entry in ``sealed``; ``durable`` waits for all entries so far.
+
+        Raises OSError when the disk refuses.
+        """
+        self._durable = durable
         self._directory = directory
         self._disk = disk
         self._tables = tables
@@ -81,14 +92,16 @@ class Compaction:
         """
         try:
             copied = [await self._copy_table(name, rows) for name, rows in list(self._tables.items())]
-            if not self.stopped:
-                await asyncio.to_thread(self._complete)
+            if self.stopped:
+                self._drop()
+                return None
+            # A document that waited for the disk when its turn came was not copied: its old text must stay, in the
+            # files that are replaced, until the new one is safe.
+            await self._durable()
+            await asyncio.to_thread(self._complete)
         except (OSError, FlyteError):
             self._drop()
             raise
-        if self.stopped:
-            self._drop()
-            return None
         for copies in copied:
             await self._move(copies)
         return self._segment

@@ -195,7 +195,7 @@ class JournalStore:
         directory, disk = self._directory.path, self._directory.disk
         try:
             last = self._segments[len(sealed)].first - 1
-            self._compaction = Compaction(directory, disk, self._tables.rows, sealed, last)
+            self._compaction = Compaction(directory, disk, self._tables.rows, sealed, last=last, durable=self.durable)
             compacted = await self._compaction.run()
             if compacted is not None:
                 self._segments[: len(sealed)] = [compacted]

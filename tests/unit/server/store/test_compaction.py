@@ -197,3 +197,37 @@ def test_a_compacted_segment_that_was_cut_off_is_damage(tmp_path: Path, runs: Ta
     assert "the file was cut off" in str(store.damages[0])
     assert len(contents(store, runs)) == 20
     asyncio.run(store.close())
+
+
+def test_old_files_stay_until_what_replaces_them_is_safe(tmp_path: Path, runs: TableSchema) -> None:
+    """A document that waits for a full disk has its last acknowledged text in a file that a compaction would drop."""
+    directory = tmp_path / "store"
+
+    class FullDisk(WatchedDisk):
+        full = False
+
+        def write(self, descriptor: int, data: bytes) -> None:
+            if self.full and b'"synced"' in data and b'"waiting"' in data:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            super().write(descriptor, data)
+
+    disk = FullDisk(directory)
+
+    async def scenario() -> None:
+        store = JournalStore.open(directory, segment_bytes=SEGMENT_BYTES, disk=disk)
+        store.table(OTHER).put("precious", {"text": "acknowledged"})
+        await rewrite(store, runs, 3)
+        while store._compacting is None:
+            await rewrite(store, runs, 1)
+        disk.full = True
+        store.table(OTHER).put("precious", {"text": "waiting"})
+        await store._compacting
+        shutil.copytree(directory, tmp_path / "killed")
+        disk.full = False
+        await store.durable()
+        await store.close()
+
+    asyncio.run(scenario())
+    store = JournalStore.open(tmp_path / "killed")
+    assert store.table(OTHER).get("precious") == {"text": "acknowledged"}
+    asyncio.run(store.close())
