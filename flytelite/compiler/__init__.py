@@ -1,0 +1,1 @@
+"""WorkflowTemplate -> CompiledWorkflowClosure and its error list, as FlyteAdmin compiles. Pure functions."""
