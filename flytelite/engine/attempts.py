@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 
@@ -18,8 +17,7 @@ from flytelite.engine.failures import SYSTEM, USER, execution_error
 from flytelite.engine.record import Note
 from flytelite.engine.run import Run
 from flytelite.engine.tasks import container, environment, results, templates
-
-T = TypeVar("T")
+from flytelite.engine.waiting import persistently
 
 
 @dataclass(frozen=True)
@@ -125,20 +123,11 @@ async def _outcome(starting: asyncio.Future[Attempt], started: Callable[[], None
 async def _end(starting: asyncio.Future[Attempt]) -> None:
     """End the process and wait until it is gone, whoever else asks for what meanwhile."""
     try:
-        attempt = await _persistently(starting)
+        attempt = await persistently(starting)
     except OSError:
         return  # it never started
     attempt.cancel()
-    await _persistently(asyncio.ensure_future(attempt.wait()))
-
-
-async def _persistently(future: asyncio.Future[T]) -> T:
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError:
-            continue  # the caller is being cancelled already and will say so
-    return future.result()
+    await persistently(asyncio.ensure_future(attempt.wait()))
 
 
 def _result(work: Work, outcome: Outcome) -> results.Succeeded | results.Failed:

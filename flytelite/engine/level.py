@@ -20,6 +20,7 @@ from flytelite.engine.events import NodePhase
 from flytelite.engine.failures import SYSTEM, USER, NodeFailed, NodeTimedOut, execution_error, failed
 from flytelite.engine.naming import END_NODE, START_NODE, Parent, unique_node_id
 from flytelite.engine.run import AUTO_ABORT, Run
+from flytelite.engine.waiting import end_all
 
 _BLOCKING = frozenset({NodePhase.SKIPPED, NodePhase.FAILED, NodePhase.TIMED_OUT})
 
@@ -159,24 +160,24 @@ async def run_failure_node(level: Level, error: execution_pb2.ExecutionError) ->
 
 
 async def _run_nodes(level: Level) -> literals_pb2.LiteralMap:
+    for node in level.workflow.template.nodes:
+        level.tasks[node.id] = asyncio.create_task(_member(level, node), name=node.id)
+    tasks = level.tasks.values()
     try:
-        async with asyncio.TaskGroup() as group:
-            for node in level.workflow.template.nodes:
-                level.tasks[node.id] = group.create_task(_member(level, node), name=node.id)
-    except BaseExceptionGroup as ended:
-        current = asyncio.current_task()
-        if current is not None and current.cancelling():
-            raise asyncio.CancelledError from ended
-        _, bugs = ended.split((NodeFailed, NodeTimedOut))
-        if bugs is not None or level.failure is None:
-            raise
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await end_all(tasks)
+    for task in tasks:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, NodeFailed | NodeTimedOut):
+            raise error
     if level.failure is not None:
         raise NodeFailed(level.failure)
     return level.outputs(END_NODE) or literals_pb2.LiteralMap()
 
 
 async def _member(level: Level, node: workflow_pb2.Node) -> NodeResult:
-    """Run a node. Under the default policy its failure ends the whole group of nodes, else only those after it."""
+    """Run a node. Under the default policy its failure ends all others, else only those after it."""
     from flytelite.engine.nodes.lifecycle import run_node
 
     try:

@@ -154,8 +154,6 @@ async def _fail(run: Run, error: Exception) -> None:
 
 
 def _text(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
     kind = error.code.name if isinstance(error, FlyteError) else type(error).__name__
     return f"{kind}: {error}"
 

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import itertools
 import os
+import pickle
 import sys
 import tarfile
 from collections import OrderedDict
@@ -36,6 +37,8 @@ def _key(message) -> bytes:
 class Ledger:
     """ReadView and EventSink in memory: it applies events by the control plane's rules and keeps their order."""
 
+    _STATE = ("launches", "executions", "nodes", "tasks", "notes", "signals", "plans", "events", "dynamic")
+
     def __init__(self) -> None:
         self.launches: dict[bytes, Launch] = {}
         self.executions: dict[bytes, execution_pb2.Execution] = {}
@@ -48,7 +51,6 @@ class Ledger:
         self.dynamic: dict[bytes, event_pb2.DynamicWorkflowNodeMetadata] = {}
         self.on_create = None
         self.on_terminal = None
-        self._changed: asyncio.Condition | None = None
         self._waiters: list = []
 
     # what a test does
@@ -88,6 +90,13 @@ class Ledger:
 
     def phases(self, node: str) -> list[str]:
         return [_line(event).split(" ", 1)[1] if " " in _line(event) else "" for event in self.of(node)]
+
+    def state(self) -> dict:
+        return {name: getattr(self, name) for name in self._STATE}
+
+    def restore(self, state: dict) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     # ReadView
 
@@ -382,6 +391,31 @@ class Bench:
             return closure
 
         return asyncio.run(main())
+
+    def crash(self, id, condition) -> None:
+        """Run an engine in a process of its own that dies, without a word, once the condition holds."""
+        state = self.directory / "ledger.pickle"
+        pid = os.fork()
+        if pid == 0:
+            try:
+                asyncio.run(self._crash(id, condition, state))
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+        self.ledger.restore(pickle.loads(state.read_bytes()))
+
+    async def _crash(self, id, condition, state) -> None:
+        await self.engine().start()
+        await asyncio.wait_for(self.ledger.until(lambda: condition(self.ledger)), 60)
+        state.write_bytes(pickle.dumps(self.ledger.state()))
+        os._exit(9)
+
+    async def stop_when(self, id, condition) -> None:
+        """Run an engine and stop it cleanly once the condition holds."""
+        propeller = self.engine()
+        await propeller.start()
+        await asyncio.wait_for(self.ledger.until(condition), 60)
+        await propeller.stop()
 
     def outputs(self, id=None):
         """The outputs of the execution as plain values."""
