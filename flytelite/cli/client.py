@@ -111,6 +111,10 @@ class Client:
         """Its inputs and outputs, as execution_pb2.WorkflowExecutionGetDataResponse."""
         return self.call(self.admin.GetExecutionData, execution_pb2.WorkflowExecutionGetDataRequest(id=id))
 
+    def node_execution(self, id: identifier_pb2.NodeExecutionIdentifier) -> node_execution_pb2.NodeExecution:
+        """One node execution, with the whole error message, of which lists give only the beginning."""
+        return self.call(self.admin.GetNodeExecution, node_execution_pb2.NodeExecutionGetRequest(id=id))
+
     def node_executions(
         self, id: identifier_pb2.WorkflowExecutionIdentifier, parent: str = ""
     ) -> Iterator[node_execution_pb2.NodeExecution]:

@@ -175,8 +175,7 @@ def _node_row(item: Any) -> Sequence[str]:
     from flyteidl.core import execution_pb2
 
     phase = execution_pb2.NodeExecution.Phase.Name(item.closure.phase)
-    error = item.closure.error.message.strip().splitlines()
-    return item.id.node_id, phase, *_times(item.closure), error[-1] if error else ""
+    return item.id.node_id, phase, *_times(item.closure), item.closure.error.code
 
 
 def _request(query: Query) -> Any:

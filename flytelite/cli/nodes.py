@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,13 +32,17 @@ class NodeView:
     """One node execution and, below it, those of its sub-workflow, branch, dynamic part or child execution."""
 
     id: str
-    key: str
+    identifier: identifier_pb2.NodeExecutionIdentifier
     phase: int
     started_at: datetime.datetime | None
     duration: datetime.timedelta | None
     attempts: Attempts
-    error: str
     children: tuple[NodeView, ...] = field(default=())
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other node execution, those of child executions included."""
+        return _key(self.identifier)
 
     @property
     def phase_name(self) -> str:
@@ -67,11 +72,12 @@ class NodeReader:
 
     def read(self, id: identifier_pb2.WorkflowExecutionIdentifier, parent: str = "") -> tuple[NodeView, ...]:
         """The nodes of an execution, or below one of its nodes, without the start and end nodes."""
-        return tuple(
+        views = [
             self._view(execution)
             for execution in self._client.node_executions(id, parent)
             if execution.metadata.spec_node_id not in _BOUNDARY and execution.id.node_id not in _BOUNDARY
-        )
+        ]
+        return tuple(sorted(views, key=lambda view: _natural(view.id)))
 
     def _view(self, execution: Any) -> NodeView:
         closure = execution.closure
@@ -83,17 +89,16 @@ class NodeReader:
             children = self.read(execution.id.execution_id, execution.id.node_id)
         return NodeView(
             id=execution.metadata.spec_node_id or execution.id.node_id,
-            key=f"{execution.id.execution_id.name}/{execution.id.node_id}",
+            identifier=execution.id,
             phase=closure.phase,
             started_at=_moment(closure, "started_at"),
             duration=closure.duration.ToTimedelta() if closure.HasField("duration") else None,
             attempts=self._attempts_of(execution),
-            error=closure.error.message,
             children=children,
         )
 
     def _attempts_of(self, execution: Any) -> Attempts:
-        key = f"{execution.id.execution_id.name}/{execution.id.node_id}"
+        key = _key(execution.id)
         updated = (execution.closure.updated_at.seconds, execution.closure.updated_at.nanos)
         known = self._attempts.get(key)
         # A running task reports progress of its own (logs, map items), so only an ended node is settled.
@@ -138,6 +143,15 @@ def _attempts(executions: list[Any]) -> Attempts:
 
 def _item_logs(execution: Any) -> list[Any]:
     return [log for resource in execution.closure.metadata.external_resources for log in resource.logs]
+
+
+def _key(id: identifier_pb2.NodeExecutionIdentifier) -> str:
+    return f"{id.execution_id.name}/{id.node_id}"
+
+
+def _natural(id: str) -> list[tuple[int, str]]:
+    """A sort key that puts n2 before n10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", id)]
 
 
 def _is_over(phase: int) -> bool:

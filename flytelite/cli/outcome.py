@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 from flyteidl.core import execution_pb2, literals_pb2
 from google.protobuf.json_format import MessageToDict
 
+from flytelite.cli.client import Client
 from flytelite.cli.nodes import NodeView, failed_leaves
 from flytelite.cli.values import type_name
 
@@ -45,7 +46,7 @@ def print_logs(nodes: tuple[NodeView, ...]) -> None:
         print(f"  {f'{id} {task}':<{width}}  {path}")
 
 
-def print_failure(execution: Any, nodes: tuple[NodeView, ...]) -> None:
+def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -> None:
     """Print the nodes that failed with the user's traceback and log; for an execution without one its own error."""
     phase = execution_pb2.WorkflowExecution.Phase.Name(execution.closure.phase)
     leaves = failed_leaves(nodes)
@@ -57,7 +58,8 @@ def print_failure(execution: Any, nodes: tuple[NodeView, ...]) -> None:
         attempt = f", attempt {node.attempts.count}" if node.attempts.count > 1 else ""
         task = f" ({node.attempts.task})" if node.attempts.task else ""
         print(f"{phase} in node {node.id}{task}{attempt}\n")
-        for text in (node.error or execution.closure.error.message).strip().splitlines():
+        error = client.node_execution(node.identifier).closure.error.message or execution.closure.error.message
+        for text in error.strip().splitlines():
             print(f"  {text}")
         if node.attempts.logs:
             print(f"\nlog of node {node.id}: {node.attempts.logs[-1]}")

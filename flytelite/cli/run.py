@@ -149,7 +149,7 @@ def follow(client: Client, id: Any, entity: Any) -> int:
         print(f"SUCCEEDED in {seconds(execution.closure.duration.ToTimedelta())}")
         print_outputs(entity, client.execution_data(id))
     else:
-        print_failure(execution, nodes)
+        print_failure(client, execution, nodes)
     print_logs(nodes)
     print(_address(client, id))
     return 0 if succeeded else FAILED

@@ -94,7 +94,7 @@ def test_outputs_have_name_type_and_value(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def node_execution(node: str, phase: int, parent: bool = False, error: str = "") -> node_execution_pb2.NodeExecution:
+def node_execution(node: str, phase: int, parent: bool = False) -> node_execution_pb2.NodeExecution:
     execution = node_execution_pb2.NodeExecution(
         id=identifier_pb2.NodeExecutionIdentifier(node_id=node, execution_id=EXECUTION),
         metadata=node_execution_pb2.NodeExecutionMetaData(
@@ -105,8 +105,6 @@ def node_execution(node: str, phase: int, parent: bool = False, error: str = "")
     execution.closure.started_at.FromDatetime(datetime.datetime(2026, 1, 1))
     execution.closure.duration.FromTimedelta(datetime.timedelta(seconds=1.5))
     execution.closure.updated_at.FromDatetime(datetime.datetime(2026, 1, 1))
-    if error:
-        execution.closure.error.message = error
     return execution
 
 
@@ -119,13 +117,18 @@ class Recorded:
             "": [
                 node_execution("start-node", SUCCEEDED),
                 node_execution("n0", SUCCEEDED),
-                node_execution("n1", FAILED, parent=True, error="below"),
+                node_execution("n1", FAILED, parent=True),
             ],
-            "n1": [node_execution("n1-0-n0", FAILED, error="Traceback:\n  1 / 0\nZeroDivisionError")],
+            "n1": [node_execution("n1-0-n0", FAILED)],
         }
 
     def node_executions(self, id: Any, parent: str = "") -> list[Any]:
         return self.nodes[parent]
+
+    def node_execution(self, id: Any) -> node_execution_pb2.NodeExecution:
+        execution = node_execution(id.node_id, FAILED)
+        execution.closure.error.message = f"Traceback of {id.node_id}:\n  1 / 0\nZeroDivisionError"
+        return execution
 
     def task_executions(self, id: Any) -> list[Any]:
         self.asked.append(id.node_id)
@@ -162,11 +165,12 @@ def test_a_failure_is_told_where_it_began(nodes: tuple[NodeView, ...], capsys: p
     assert [node.key for node in failed_leaves(nodes)] == ["run/n1-0-n0"]
     execution = execution_pb2.Execution()
     execution.closure.phase = core_execution_pb2.WorkflowExecution.FAILED
-    print_failure(execution, nodes)
+    print_failure(Recorded(), execution, nodes)  # type: ignore[arg-type]
     printed = capsys.readouterr().out
     assert "FAILED in node n0 (app.divide), attempt 2" in printed
     assert "ZeroDivisionError" in printed
-    assert "below" not in printed
+    assert "Traceback of n1-0-n0" in printed
+    assert "Traceback of n1:" not in printed
     assert "/logs/n1-0-n0/1.log" in printed
 
 
@@ -174,7 +178,7 @@ def test_an_execution_that_failed_without_a_node_says_its_own_reason(capsys: pyt
     execution = execution_pb2.Execution()
     execution.closure.phase = core_execution_pb2.WorkflowExecution.ABORTED
     execution.closure.abort_metadata.cause = "enough"
-    print_failure(execution, ())
+    print_failure(Recorded(), execution, ())  # type: ignore[arg-type]
     assert capsys.readouterr().out == "ABORTED: enough\n"
 
 
