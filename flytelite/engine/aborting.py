@@ -45,11 +45,7 @@ async def end_process(run: Run, intent: Note) -> Outcome:
 
 def cascading(run: Run, reason: str) -> str:
     """The cause that a child execution is given."""
-    id = run.id
-    return (
-        f"cascading abort as parent execution id [project:{id.project} domain:{id.domain} name:{id.name}] aborted,"
-        f" reason [{reason}]"
-    )
+    return f"cascading abort as parent execution id [{run.id.name}] aborted, reason [{reason}]"
 
 
 def _intents(run: Run, node: node_execution_pb2.NodeExecution) -> Iterator[Note]:

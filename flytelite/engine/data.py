@@ -121,15 +121,13 @@ def sync_file(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def read_message(path: Path, message_type: type[M]) -> M | None:
+def read_message(path: Path, message_type: type[M], limit: int | None = DOWNLOAD_LIMIT) -> M | None:
     """The message in the file; None when there is no file. Raises TooLarge and Unreadable."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if size > DOWNLOAD_LIMIT:
-                raise TooLarge(
-                    f"output file @[{path}] is too large [{size}] bytes, max allowed [{DOWNLOAD_LIMIT}] bytes"
-                )
+            if limit is not None and size > limit:
+                raise TooLarge(f"output file @[{path}] is too large [{size}] bytes, max allowed [{limit}] bytes")
             content = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None

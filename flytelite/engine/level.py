@@ -80,6 +80,7 @@ class Level:
         self.reason = AUTO_ABORT if parent is None else "subworkflow failed"
         self.on_failure: Callable[[execution_pb2.ExecutionError], None] | None = None
         self.failure: execution_pb2.ExecutionError | None = None
+        self.timed_out = False
         self.tasks: dict[str, asyncio.Task[NodeResult]] = {}
         self._upstream = {id: list(ids.ids) for id, ids in workflow.connections.upstream.items()}
         self._aliases = {node.id: bindings.output_aliases(node) for node in workflow.template.nodes}
@@ -187,6 +188,7 @@ async def _member(level: Level, node: workflow_pb2.Node) -> NodeResult:
             phase, error = NodePhase.FAILED, failure.error
         else:
             phase, error = NodePhase.TIMED_OUT, execution_error(USER, "Timeout", "Timeout in node")
+            level.timed_out = True
         level.fail(error)
         if not level.run.lenient:
             raise

@@ -157,11 +157,13 @@ def _counts(node: workflow_pb2.Node) -> bool:
 
 
 def _handler(node: workflow_pb2.Node) -> Handler:
-    from flytelite.engine.nodes import branch, end, start, subworkflow, task
+    from flytelite.engine.nodes import branch, end, gate, launch_plan, start, subworkflow, task
 
     handlers: dict[str, Handler] = {
         "task_node": task.run,
         "branch_node": branch.run,
+        "gate_node": gate.run,
+        "launchplan_ref": launch_plan.run,
         "sub_workflow_ref": subworkflow.run,
         START_NODE: start.run,
         END_NODE: end.run,

@@ -14,6 +14,7 @@ from flyteidl.event import event_pb2
 from flytelite.engine import attempts, data
 from flytelite.engine.events import NodePhase, TaskPhase, task_event
 from flytelite.engine.failures import SYSTEM, SYSTEM_FAILURES, NodeFailed, execution_error
+from flytelite.engine.nodes import dynamic
 from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.engine.record import Note
 from flytelite.engine.tasks import results
@@ -25,6 +26,8 @@ async def run(node: NodeRun) -> Finished:
     """Run the current attempt of the task. Raises NodeFailed."""
     template = node.template
     assert template is not None
+    if node.note.get("dynamic"):
+        return await dynamic.run(node, template)
     report = Report(node, template)
     try:
         result = await attempts.run(report.work, node.note.get("intent"), report.queued, report.started)
@@ -37,6 +40,8 @@ async def run(node: NodeRun) -> Finished:
         raise report.failed(result)
     await report.deck(ended=True, succeeded=True)
     report.succeeded()
+    if result.futures is not None:
+        return await dynamic.run(node, template)
     return Finished(result.outputs, node.outputs_file)
 
 

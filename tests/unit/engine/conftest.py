@@ -288,6 +288,7 @@ class Bench:
 
     def build(self, source: str, name: str = "wf"):
         """Serialise the workflow with flytekit, as `pyflyte register` does, and compile it."""
+        from flytekit import LaunchPlan
         from flytekit.configuration import FastSerializationSettings, ImageConfig, SerializationSettings
         from flytekit.models import launch_plan as launch_plan_models
         from flytekit.models import task as task_models
@@ -301,6 +302,7 @@ class Bench:
         archive = self.directory / f"{project.name}.tar.gz"
         with tarfile.open(archive, "w:gz") as tar:
             tar.add(path, "flow.py")
+        LaunchPlan.CACHE.clear()  # the projects of all tests use the same names
         spec = importlib.util.spec_from_file_location("flow", path)
         module = importlib.util.module_from_spec(spec)
         sys.modules["flow"] = module

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+
+from flyteidl.core import execution_pb2
+
+SUCCEEDED = execution_pb2.WorkflowExecution.SUCCEEDED
+FAILED = execution_pb2.WorkflowExecution.FAILED
+ABORTED = execution_pb2.WorkflowExecution.ABORTED
+
+SOURCE = """
+import time
+from pathlib import Path
+from flytekit import LaunchPlan, task, workflow
+
+@task
+def square(a: int) -> int:
+    if a == 13:
+        raise ValueError("unlucky")
+    if a == 60:
+        time.sleep(60)
+    return a * a
+
+@workflow
+def child(a: int, b: int = 2) -> int:
+    return square(a=a)
+
+plan = LaunchPlan.get_or_create(child, "plan", default_inputs={"b": 3})
+
+@workflow
+def wf(a: int) -> int:
+    return plan(a=a)
+"""
+
+
+def test_a_child_execution(bench):
+    closure = bench.run(SOURCE, inputs={"a": 4}, max_parallelism=7)
+    assert closure.phase == SUCCEEDED, closure
+    assert bench.outputs() == {"o0": "16"}
+    assert bench.ledger.phases("n0")[:1] == ["QUEUED"]
+    nodes = [event for event in bench.ledger.of("n0") if "id" in event.DESCRIPTOR.fields_by_name]
+    parent = [event for event in nodes if event.id.execution_id.name == "exec"]
+    assert [execution_pb2.NodeExecution.Phase.Name(event.phase) for event in parent] == [
+        "QUEUED",
+        "RUNNING",
+        "SUCCEEDED",
+    ]
+    assert {event.workflow_node_metadata.execution_id.name for event in parent[1:]} == {"exec-n0-0"}
+    child = next(one for one in bench.ledger.executions.values() if one.id.name == "exec-n0-0")
+    assert child.spec.metadata.parent_node_execution.node_id == "n0"
+    assert child.spec.max_parallelism == 7
+
+
+def test_the_failure_of_a_child_is_the_nodes(bench):
+    closure = bench.run(SOURCE, inputs={"a": 13})
+    assert closure.phase == FAILED
+    assert closure.error.code == "USER:RuntimeError"
+    assert "unlucky" in closure.error.message
+
+
+def test_an_abort_reaches_the_child(bench):
+    closure = bench.build(SOURCE)
+    id = bench.id = bench.ledger.create("exec", closure, bench.literals(a=60))
+
+    async def main():
+        propeller = bench.engine()
+        await propeller.start()
+        await bench.ledger.until(lambda: bench.ledger.lines().count("n0 TE0 RUNNING") == 1)
+        bench.ledger.terminate(id, "enough")
+        propeller.abort(id, "enough")
+        await bench.ledger.ended(id)
+        child = next(one.id for one in bench.ledger.executions.values() if one.id.name == "exec-n0-0")
+        found = await bench.ledger.ended(child)
+        await propeller.stop()
+        return found
+
+    found = asyncio.run(main())
+    assert found.phase == ABORTED
+    assert found.abort_metadata.cause == "cascading abort as parent execution id [exec] aborted, reason [enough]"
+
+
+def test_a_crash_while_a_child_runs(bench):
+    closure = bench.build(SOURCE)
+    bench.id = bench.ledger.create("exec", closure, bench.literals(a=4))
+    bench.crash(bench.id, lambda ledger: "n0 TE0 RUNNING" in ledger.lines())
+    assert bench.go(bench.id).phase == SUCCEEDED
+    assert bench.outputs() == {"o0": "16"}
+    assert len(bench.ledger.executions) == 2
