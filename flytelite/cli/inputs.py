@@ -9,7 +9,7 @@ from typing import Any, get_args
 from flyteidl.core import literals_pb2
 
 from flytelite.cli.failure import Usage
-from flytelite.cli.values import FALSE, TRUE, describe, parse
+from flytelite.cli.values import FALSE, TRUE, default_text, describe, parse
 
 _OPTIONS = frozenset({"-p", "--project", "-d", "--domain", "--version", "--endpoint"})
 
@@ -29,7 +29,7 @@ class Input:
         """``--name`` and what to write after it."""
         if self.required:
             return f"--{self.name} ({describe(self.python_type)})"
-        return f"--{self.name} ({describe(self.python_type)}; default {self.default!r})"
+        return f"--{self.name} ({describe(self.python_type)}; default {default_text(self.default)})"
 
 
 class Inputs:

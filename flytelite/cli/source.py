@@ -97,7 +97,7 @@ def find_entity(module: ModuleType, name: str) -> Any:
     """
     from flytekit import LaunchPlan
 
-    found: Any = module
+    found: Any = module if name else None
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is None:
@@ -105,6 +105,8 @@ def find_entity(module: ModuleType, name: str) -> Any:
     if is_entity(found):
         return found
     names = ", ".join(key for key, value in vars(module).items() if is_entity(value)) or "none"
+    if not name:
+        raise Usage(f"name what to run; the tasks, workflows and launch plans of {module.__file__}: {names}")
     if found is None:
         raise Usage(f"{module.__file__} has no {name!r}; its tasks, workflows and launch plans: {names}")
     kind = "function" if callable(found) else type(found).__name__

@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 
 TRUE = {"true", "1", "yes", "on", "t", "y"}
 FALSE = {"false", "0", "no", "off", "f", "n"}
+_MIDNIGHT = datetime.time()
 NOTHING = {"none", "null", ""}
 
 
@@ -58,6 +59,13 @@ def type_name(python_type: Any) -> str:
     return str(getattr(python_type, "__name__", python_type))
 
 
+def default_text(value: Any) -> str:
+    """A default as one would write it on the command line, where that differs from Python."""
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    return str(value) if isinstance(value, (datetime.date, datetime.timedelta)) else repr(value)
+
+
 def parse(text: str, python_type: Any, literal_type: Any) -> Any:
     """The value that ``text`` means for an input of that type.
 
@@ -93,7 +101,7 @@ def from_json(value: Any, python_type: Any, literal_type: Any = None) -> Any:
         key_type, value_type = get_args(python_type)
         return {from_json(key, key_type): from_json(item, value_type) for key, item in _checked(value, dict).items()}
     if hasattr(python_type, "model_validate"):
-        return python_type.model_validate(value)
+        return _model(value, python_type)
     if dataclasses.is_dataclass(python_type) and not _is_file(python_type) and not _is_directory(python_type):
         from mashumaro.codecs.json import JSONDecoder
 
@@ -106,6 +114,16 @@ def from_json(value: Any, python_type: Any, literal_type: Any = None) -> Any:
     if python_type is str or isinstance(value, str):
         return parse(value, python_type, literal_type)
     return _checked(value, python_type)
+
+
+def _model(value: Any, python_type: Any) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return python_type.model_validate(value)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise ValueError("; ".join(problems)) from error
 
 
 def _scalar(text: str, python_type: Any) -> Any:
@@ -121,11 +139,15 @@ def _scalar(text: str, python_type: Any) -> Any:
             raise ValueError("not a duration")
         return datetime.timedelta(seconds=seconds)
     if python_type in (datetime.datetime, datetime.date):
-        now = datetime.datetime.now()
-        named = {"now": now, "today": now.replace(hour=0, minute=0, second=0, microsecond=0)}
+        # A time without an offset is UTC in Flyte, so "now" has one.
+        named = {"now": datetime.datetime.now().astimezone(), "today": datetime.datetime.combine(_today(), _MIDNIGHT)}
         moment = named.get(text) or datetime.datetime.fromisoformat(text)
         return moment.date() if python_type is datetime.date else moment
     return python_type(text)
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now().astimezone().date()
 
 
 def _enum(text: str, python_type: type[enum.Enum]) -> enum.Enum:
