@@ -61,7 +61,7 @@ class Shell:
 class Client:
     """A FlyteRemote of one server, and the projects it has registered there, each once."""
 
-    endpoint: str
+    server: Any
     home: Path
     registered: dict[str, Any] = field(default_factory=dict)
 
@@ -71,7 +71,7 @@ class Client:
             # Set before flytekit is imported too: it looks for its configuration only once in a process.
             patch.setenv("HOME", str(self.home))
             patch.delenv("FLYTECTL_CONFIG", raising=False)
-            patch.setenv("FLYTE_PLATFORM_URL", self.endpoint)
+            patch.setenv("FLYTE_PLATFORM_URL", self.server.endpoint)
             patch.setenv("FLYTE_PLATFORM_INSECURE", "true")
             from flytekit.configuration import Config
             from flytekit.remote import FlyteRemote
@@ -87,18 +87,26 @@ class Client:
             self.registered[name] = self.remote.register_script(entity, source_path=str(folder), module_name=module)
         return self.registered[name]
 
-    def start(self, name: str, **inputs: Any) -> Any:
+    def start(self, name: str, /, **inputs: Any) -> Any:
         """Start an execution of a workflow of the projects."""
         return self.remote.execute(self.register(name), inputs=inputs)
 
-    def wait(self, execution: Any, sync_nodes: bool = False, seconds: int = 90) -> Any:
-        return self.remote.wait(execution, timeout=seconds, poll_interval=POLL, sync_nodes=sync_nodes)
+    def wait(self, execution: Any, sync_nodes: bool = False, seconds: int = 30) -> Any:
+        """Wait for the end; a run that does not end in time fails the test with what the server printed."""
+        from flytekit.exceptions.user import FlyteTimeout
 
-    def run(self, name: str, sync_nodes: bool = False, **inputs: Any) -> Any:
+        try:
+            return self.remote.wait(execution, timeout=seconds, poll_interval=POLL, sync_nodes=sync_nodes)
+        except FlyteTimeout:
+            nodes = {name: node.closure.phase for name, node in self.nodes(execution).items()}
+            printed = self.server.printed()[-5000:]
+            pytest.fail(f"{execution.id.name} did not end in {seconds} s; phases of its nodes: {nodes}\n{printed}")
+
+    def run(self, name: str, /, sync_nodes: bool = False, **inputs: Any) -> Any:
         """Run to the end, whatever that is."""
         return self.wait(self.start(name, **inputs), sync_nodes)
 
-    def outputs(self, name: str, **inputs: Any) -> dict[str, Any]:
+    def outputs(self, name: str, /, **inputs: Any) -> dict[str, Any]:
         """Run, expect success, and return the outputs in the types of the workflow's interface."""
         execution = self.run(name, **inputs)
         assert self.phase(execution) == "SUCCEEDED", execution.closure.error
@@ -166,13 +174,13 @@ def flytelite(environ: dict[str, str]) -> Shell:
 @pytest.fixture(scope="session")
 def client(server: Any, home: Path) -> Client:
     """The client of the shared server."""
-    return Client(server.endpoint, home)
+    return Client(server, home)
 
 
 @pytest.fixture(scope="session")
 def connect(home: Path) -> Callable[[Any], Client]:
     """``connect(server)``: a client of a server of the test's own."""
-    return lambda server: Client(server.endpoint, home)
+    return lambda server: Client(server, home)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,142 @@
+"""Starting, finding and stopping a server, and every way in which that can go wrong: one sentence, and what to do."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+NEVER_STARTED = 3
+"""The exit code of a server that never answered."""
+
+
+def test_up_prints_one_screen_and_writes_its_files(launch: Any, home: Path, tmp_path: Path) -> None:
+    server = launch(tmp_path / "data")
+    screen = server.printed()
+    assert len(screen.splitlines()) <= 24
+    assert server.endpoint in screen
+    assert str(server.data_dir) in screen
+    assert f"export FLYTECTL_CONFIG={server.config_file}" in screen
+    assert "Ctrl-C" in screen
+    admin = yaml.safe_load(server.config_file.read_text())["admin"]
+    assert admin["endpoint"] == f"dns:///{server.endpoint}"
+    assert admin["insecure"] is True
+    assert (server.data_dir / ".gitignore").read_text() == "*\n"
+    assert not (home / ".flyte" / "config.yaml").exists()
+
+
+def test_the_data_directory_hides_itself_from_git(launch: Any, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "mine.py").touch()
+    launch(tmp_path / "data")
+    listed = git(tmp_path, "status", "--porcelain", "--untracked-files=all").splitlines()
+    assert [line for line in listed if "data/" in line] == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_in_order(launch: Any, tmp_path: Path, how: signal.Signals) -> None:
+    server = launch(tmp_path / "data")
+    assert server.stop(how) == 0
+    assert "Traceback" not in server.printed()
+    assert not (server.data_dir / "server.json").exists()
+
+
+def test_a_taken_port_is_one_sentence(launch: Any, server: Any, tmp_path: Path) -> None:
+    second = launch(tmp_path / "data", port=server.port, wait=False)
+    assert second.process.wait(20) == NEVER_STARTED
+    sentence = one_sentence(second.printed())
+    assert str(server.port) in sentence
+    assert "--port" in sentence
+
+
+def test_a_used_data_directory_is_one_sentence(launch: Any, tmp_path: Path) -> None:
+    first = launch(tmp_path / "data")
+    second = launch(tmp_path / "data", wait=False)
+    assert second.process.wait(20) == NEVER_STARTED
+    sentence = one_sentence(second.printed())
+    assert str(first.data_dir) in sentence
+    assert str(first.process.pid) in sentence
+    # The refused one has not taken the first one's place.
+    assert json.loads((first.data_dir / "server.json").read_text())["pid"] == first.process.pid
+
+
+def test_an_unwritable_data_directory_is_one_sentence(launch: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file, not a directory")
+    server = launch(tmp_path / "data", wait=False)
+    assert server.process.wait(20) == NEVER_STARTED
+    sentence = one_sentence(server.printed())
+    assert str(tmp_path / "data") in sentence
+    assert "--data-dir" in sentence
+
+
+def test_status_and_down_find_a_server_by_its_data_directory(launch: Any, flytelite: Any, tmp_path: Path) -> None:
+    server = launch(tmp_path / "data")
+    told = flytelite("status", "--data-dir", server.data_dir).stdout
+    assert server.endpoint in told
+    assert str(server.process.pid) in told
+    flytelite("down", "--data-dir", server.data_dir)
+    assert server.process.wait(5) == 0
+    assert "no server" in flytelite("status", "--data-dir", server.data_dir, code=1).stdout
+    assert "no server" in flytelite("down", "--data-dir", server.data_dir).stdout
+
+
+def test_detach_returns_once_the_server_answers(flytelite: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    told = flytelite("up", "--detach", "--port", "0", "--data-dir", folder).stdout
+    try:
+        endpoint = json.loads((folder / "server.json").read_text())["endpoint"]
+        assert endpoint in told
+        assert "answers" in flytelite("status", "--data-dir", folder).stdout
+    finally:
+        flytelite("down", "--data-dir", folder)
+
+
+def test_exec_runs_a_command_against_a_server_of_its_own(flytelite: Any, tmp_path: Path) -> None:
+    script = tmp_path / "probe.py"
+    script.write_text(
+        "import json, os, sys, urllib.request\n"
+        "endpoint = os.environ['FLYTELITE_ENDPOINT']\n"
+        "assert os.environ['FLYTE_PLATFORM_URL'] == endpoint\n"
+        "assert os.environ['FLYTE_PLATFORM_INSECURE'] == 'true'\n"
+        "assert endpoint in open(os.environ['FLYTECTL_CONFIG']).read()\n"
+        "with urllib.request.urlopen(f'http://{endpoint}/api/v1/projects', timeout=10) as answer:\n"
+        "    print('projects:', [project['id'] for project in json.load(answer)['projects']])\n"
+        "print('config:', os.environ['FLYTECTL_CONFIG'])\n"
+        "sys.exit(7)\n"
+    )
+    printed = flytelite("exec", "--", sys.executable, script, code=7, cwd=tmp_path).stdout
+    assert "projects: ['flytesnacks']" in printed
+    config = Path(next(line.split()[1] for line in printed.splitlines() if line.startswith("config:")))
+    assert not config.exists()  # the data directory was temporary
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["probe.py"]
+
+
+def test_a_tls_client_is_turned_away_and_not_left_waiting(server: Any) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        context.wrap_socket(connection, server_hostname="localhost")
+
+
+def one_sentence(printed: str) -> str:
+    """The only line that a refused command leaves."""
+    told = printed.strip().splitlines()
+    assert len(told) == 1, printed
+    assert told[0].startswith("flytelite: ")
+    return told[0]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True).stdout
