@@ -30,8 +30,8 @@ class Batches:
         self._depth = 0
         self._changes: list[Change] = []
         self._undo: list[Callable[[], None]] = []
-        self.orders = count(order + 1)
-        self.revisions = count(1)
+        self.order = order
+        self._revisions = count(1)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -50,6 +50,15 @@ class Batches:
             if self._depth == 0:
                 self._changes.clear()
                 self._undo.clear()
+
+    def next_order(self) -> int:
+        """The next place in insertion order."""
+        self.order += 1
+        return self.order
+
+    def next_revision(self) -> int:
+        """A number that was not used before."""
+        return next(self._revisions)
 
     def record(self, change: Change, undo: Callable[[], None]) -> None:
         """Note a change that was just made inside a batch."""

@@ -1,57 +1,67 @@
-"""Copying what is current out of segments that are mostly history, so that their files can go."""
+"""Copying what is current out of old segments, so that their files can go and opening need not read them."""
 
 from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
 from flytelite.errors import FlyteError
-from flytelite.server.store import entries, segments
+from flytelite.server.store import segments
+from flytelite.server.store.copier import Copier, Group, Pick, Removed
 from flytelite.server.store.disk import Disk
-from flytelite.server.store.entries import Header, StoredChange
-from flytelite.server.store.rows import Row, Rows
+from flytelite.server.store.partitions import LEFT_AT_ONCE, Folded, Partitions, name_of
+from flytelite.server.store.rows import Row
 from flytelite.server.store.segments import Segment
 
-COPIED_AT_ONCE = 100
-"""Documents per line of the new segment, and per visit to the copying thread, which shares the interpreter."""
-COPIED_BYTES = 1024 * 1024
+COPIED_AT_ONCE = 1024 * 1024
+OVERHEAD = 10 * 1024
+"""Bytes to copy at a time; a document, however small, counts as so many more."""
 VISITED_AT_ONCE = 2000
-"""Rows that the event loop looks at before it turns to others."""
+LINES_AT_ONCE = 100
+"""Rows, and lines, that the event loop looks at before it turns to others."""
+
+T = TypeVar("T")
 
 
-def is_due(sealed: Sequence[Segment], slack: int) -> bool:
-    """Whether more than half of these files, and more than ``slack`` bytes, is history.
+def choose(found: Sequence[Segment], segment_bytes: int) -> list[Segment]:
+    """The segments to compact now, if any; the last one, which grows, is never among them.
 
-    The rule bounds the disk (twice the current documents, and slack) and the work (a byte is copied for a byte freed).
+    All others, when more than half of them, and more than a segment, is history: that bounds the disk (twice the
+    current documents) and the work (a byte is copied for a byte freed). Else those that were never compacted, when
+    they are two segments full: that bounds what opening has to replay.
     """
+    sealed = list(found[:-1])
     current = sum(segment.current_bytes for segment in sealed)
-    return sum(segment.size for segment in sealed) - current > current + slack
+    if sum(segment.size for segment in sealed) - current > current + segment_bytes:
+        return sealed
+    fresh = [segment for segment in sealed if segment.last is None]
+    return fresh if sum(segment.size for segment in fresh) >= 2 * segment_bytes else []
 
 
-class Pick(NamedTuple):
-    """A row to copy, and where its document was when it was picked."""
+class Copied:
+    """The copied rows of a table. There may be millions, so their places are plain numbers beside them."""
 
-    row: Row
-    segment: Segment
-    place: int
-
-
-class Copies:
-    """The copied rows of one table. There may be millions, so their places are plain numbers beside them."""
-
-    def __init__(self, table: Rows) -> None:
-        self.table = table
+    def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.segments: list[Segment] = []
         self.old, self.new = array("Q"), array("Q")
+
+    def add(self, picks: Iterable[Pick], places: Iterable[int]) -> None:
+        """Note that these were copied to these places."""
+        for pick in picks:
+            self.rows.append(pick.row)
+            self.segments.append(pick.segment)
+            self.old.append(pick.place)
+        self.new.extend(places)
 
 
 class Compaction:
-    """Makes one segment of all current documents of the ``sealed`` ones, which must be the oldest of their journal.
+    """Makes one compacted segment of the current documents of some ``sealed`` ones that follow one another.
 
     Runs on the event loop, a little at a time, and copies in a thread. Until the new file has its final name nothing
     refers to it, so the process may die at any point: the next one finds the old files or, beside them, a complete new
@@ -62,7 +72,7 @@ class Compaction:
         self,
         directory: Path,
         disk: Disk,
-        tables: Mapping[str, Rows],
+        partitions: Partitions,
         sealed: Sequence[Segment],
         *,
         last: int,
@@ -72,101 +82,156 @@ class Compaction:
 
         Raises OSError when the disk refuses.
         """
-        self._durable = durable
-        self._directory = directory
-        self._disk = disk
-        self._tables = tables
+        self._partitions = partitions
         self._sealed = frozenset(sealed)
-        self._header = Header(last, last)
-        self._lines = 0
-        path = directory / segments.name(sealed[0].first, last)
-        self._temporary = path.with_suffix(segments.TEMPORARY)
-        disk.remove(self._temporary)
-        self._segment = Segment(path, sealed[0].first, last, disk.create(self._temporary))
-        self.stopped = False
+        # Nothing older than the oldest segment can hold what was removed.
+        self._removed = [] if sealed[0].first == 1 else [removed for old in sealed for removed in old.removed]
+        self._durable = durable
+        self._started = partitions.clock
+        self._copied: dict[str, Copied] = defaultdict(Copied)
+        self._lines: list[tuple[str, Folded, Folded]] = []
+        self._folded: list[tuple[str, Folded]] = []
+        self._copier = Copier(directory, disk, sealed[0].first, last)
+        self._stopped: Callable[[], bool] = lambda: False
 
-    async def run(self) -> Segment | None:
-        """Write the new segment and move the rows to it; None when ``stopped`` before it was complete.
+    async def run(self, order: int, stopped: Callable[[], bool]) -> Segment | None:
+        """Write the new segment and move everything to it; None when ``stopped`` says so before it is complete.
 
-        Raises OSError when the disk refuses, Unavailable when a document cannot be read; nothing has changed then.
+        ``order`` is the highest place in insertion order. Raises OSError when the disk refuses, Unavailable when a
+        document cannot be read; nothing has changed then.
         """
+        self._stopped = stopped
         try:
-            copied = [await self._copy_table(name, rows) for name, rows in list(self._tables.items())]
-            if self.stopped:
-                self._drop()
-                return None
+            await asyncio.to_thread(self._copier.begin, dict(self._partitions.parts), order)
+            for step in (self._copy_tables, self._copy_removed, self._copy_lines, self._copy_groups):
+                await step()
+                if self._stopped():
+                    self._copier.drop()
+                    return None
             # A document that waited for the disk when its turn came was not copied: its old text must stay, in the
             # files that are replaced, until the new one is safe.
             await self._durable()
-            await asyncio.to_thread(self._complete)
+            await asyncio.to_thread(self._copier.complete)
         except (OSError, FlyteError):
-            self._drop()
+            self._copier.drop()
             raise
-        for copies in copied:
-            await self._move(copies)
-        return self._segment
+        await self._move()
+        return self._copier.segment
 
-    async def _copy_table(self, name: str, rows: Rows) -> Copies:
-        copies = Copies(rows)
-        visit = iter(list(rows.values()))
-        while not self.stopped and (visited := list(islice(visit, VISITED_AT_ONCE))):
-            picks = [
-                Pick(row, row.segment, row.content)
-                for row in visited
-                if row.segment in self._sealed and isinstance(row.content, int) and rows.get(row.key) is row
-            ]
-            for some in _groups(picks):
-                copies.new.extend(await asyncio.to_thread(self._copy, name, some))
-                copies.rows += [pick.row for pick in some]
-                copies.old.extend(pick.place for pick in some)
+    async def _copy_tables(self) -> None:
+        """Copy the documents of tables without partitions."""
+        for table in [table for table in self._partitions.rows if not self._partitions.parts.get(table)]:
+            columns = self._partitions.columns(table)
+            async for rows in self._visit(table):
+                picks = self._pick(table, (row for row in rows if row.segment in self._sealed))
+                for some in _together(picks, _size):
+                    places = await asyncio.to_thread(self._copier.copy_rows, table, columns, some)
+                    self._copied[table].add(some, places)
+
+    async def _copy_removed(self) -> None:
+        """Write that documents of tables without partitions are no more."""
+        parts, rows = self._partitions.parts, self._partitions.rows
+        gone = {(table, key) for table, key in self._removed if not parts.get(table) and key not in rows[table]}
+        if gone:
+            await asyncio.to_thread(self._copier.copy_removed, sorted(gone))
+
+    async def _copy_lines(self) -> None:
+        """Copy partitions that are lines of the old segments and were not changed since."""
+        known = {**self._partitions.folded, **self._partitions.unchanged}
+        lines = [(name, folded) for name, folded in known.items() if folded.segment in self._sealed]
+        for some in _together(lines, lambda line: segments.length(line[1].place)):
+            copied = await asyncio.to_thread(self._copier.copy_lines, some)
+            self._lines += ((name, old, new) for (name, old), new in zip(some, copied, strict=True))
+            if self._stopped():
+                return
+
+    async def _copy_groups(self) -> None:
+        """Copy each changed partition that has something in the old segments, all of it, as one line."""
+        for some in _together(await self._groups(), lambda group: sum(map(_size, group.picks))):
+            copied = await asyncio.to_thread(self._copier.copy_groups, some)
+            for group, (folded, places) in zip(some, copied, strict=True):
+                for pick, place in zip(group.picks, places, strict=True):
+                    self._copied[pick.table].add([pick], [place])
+                if group.whole:
+                    self._folded.append((group.name, folded))
+            if self._stopped():
+                return
+
+    async def _groups(self) -> list[Group]:
+        rows: dict[str, list[tuple[str, Row]]] = defaultdict(list)
+        removed: dict[str, list[Removed]] = defaultdict(list)
+        ours: set[str] = set()
+        tables = [(table, parts) for table, parts in self._partitions.parts.items() if parts]
+        for table, parts in tables:
+            async for visited in self._visit(table):
+                for row in visited:
+                    name = name_of(row.key, parts)
+                    rows[name].append((table, row))
+                    if row.segment in self._sealed:
+                        ours.add(name)
+        for table, key in set(self._removed):
+            parts = self._partitions.parts.get(table, 0)
+            name = name_of(key, parts)
+            if parts and name in self._partitions.once_folded and key not in self._partitions.rows[table]:
+                removed[name].append((table, key))
+                ours.add(name)
+        groups = []
+        for name in ours - self._partitions.unchanged.keys() - self._partitions.folded.keys():
+            picks = [pick for table, row in rows[name] for pick in self._pick(table, [row])]
+            groups.append(Group(name, picks, removed[name], len(picks) == len(rows[name])))
+        return groups
+
+    async def _visit(self, table: str) -> AsyncIterator[list[Row]]:
+        """All rows of a table in memory, some at a time."""
+        rows = iter(list(self._partitions.rows[table].values()))
+        while not self._stopped() and (some := list(islice(rows, VISITED_AT_ONCE))):
+            yield some
             await asyncio.sleep(0)
-        return copies
 
-    def _copy(self, table: str, picks: Sequence[Pick]) -> list[int]:
-        """Write the documents as one line; returns their places. Runs in the thread."""
-        base = self._segment.size
-        stored = self._write(
-            self._header, [(table, row.key, row.order, segment.read(place)) for row, segment, place in picks]
-        )
-        return [segments.place(base + change.offset, change.length) for change in stored]
+    def _pick(self, table: str, rows: Iterable[Row]) -> list[Pick]:
+        """Those rows that are in the table and whose document is on disk."""
+        current = self._partitions.rows[table]
+        return [
+            Pick(table, row, row.columns, row.segment, row.content)
+            for row in rows
+            if row.segment is not None and isinstance(row.content, int) and current.get(row.key) is row
+        ]
 
-    def _write(self, header: Header, documents: Sequence[tuple[str, str, int, bytes]]) -> list[StoredChange]:
-        line, stored = entries.encode(header, datetime.now(UTC).isoformat(timespec="milliseconds"), documents)
-        self._disk.write(self._segment.descriptor, line)
-        self._segment.size += len(line)
-        self._segment.documents += sum(change.length for change in stored)
-        self._lines += 1
-        return stored
-
-    def _complete(self) -> None:
-        """Give the file its last line and its name. Runs in the thread."""
-        self._write(self._header._replace(lines=self._lines), [])
-        self._disk.sync(self._segment.descriptor)
-        self._disk.rename(self._temporary, self._segment.path)
-        self._disk.sync_directory(self._directory)
-
-    async def _move(self, copies: Copies) -> None:
-        """Point rows at their copies, except those that were changed or removed meanwhile."""
-        moves = zip(copies.rows, copies.old, copies.new, strict=True)
-        while some := list(islice(moves, VISITED_AT_ONCE)):
-            for row, old, new in some:
-                if row.content == old and row.segment in self._sealed and copies.table.get(row.key) is row:
-                    row.put(new, self._segment)
+    async def _move(self) -> None:
+        """Let everything refer to the copies, except what was changed or removed meanwhile."""
+        for table, copied in self._copied.items():
+            current = self._partitions.rows[table]
+            moves = zip(copied.rows, copied.segments, copied.old, copied.new, strict=True)
+            while some := list(islice(moves, VISITED_AT_ONCE)):
+                for row, segment, old, new in some:
+                    if row.segment is segment and row.content == old and current.get(row.key) is row:
+                        row.put(new, self._copier.segment)
+                await asyncio.sleep(0)
+        lines = iter(self._lines)
+        while some_lines := list(islice(lines, LINES_AT_ONCE)):
+            for name, before, after in some_lines:
+                self._partitions.refold(name, before, after)
+            await asyncio.sleep(0)
+        for name, folded in self._folded:
+            self._partitions.settle(name, folded, self._started)
+        for _ in range(0, len(self._partitions.unchanged), LEFT_AT_ONCE):
+            self._partitions.leave_some()
             await asyncio.sleep(0)
 
-    def _drop(self) -> None:
-        self._segment.close()
-        self._disk.remove(self._temporary)
+
+def _size(pick: Pick) -> int:
+    return segments.length(pick.place)
 
 
-def _groups(picks: Sequence[Pick]) -> Iterator[list[Pick]]:
-    group: list[Pick] = []
-    size = 0
-    for pick in picks:
-        group.append(pick)
-        size += segments.length(pick.place)
-        if len(group) == COPIED_AT_ONCE or size > COPIED_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+def _together(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Lists of items for one visit to the copying thread, which shares the interpreter with the event loop."""
+    some: list[T] = []
+    total = 0
+    for item in items:
+        some.append(item)
+        total += size(item) + OVERHEAD
+        if total > COPIED_AT_ONCE:
+            yield some
+            some, total = [], 0
+    if some:
+        yield some

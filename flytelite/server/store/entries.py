@@ -14,7 +14,7 @@ REMOVED = b"null"
 _CHANGES = b',"changes":['
 _DOCUMENT = b',"document":'
 _CHECKSUM = b',"crc32":"'
-_TAIL = len(_CHECKSUM) + len(b'01234567"}')
+_TAIL = len(_CHECKSUM) + len(b'01234567"}\n')
 
 
 class StoredChange(NamedTuple):
@@ -66,9 +66,8 @@ def encode(
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether the line (without its newline) is as it was written."""
-    tail = line[-_TAIL:]
-    return tail.startswith(_CHECKSUM) and tail[len(_CHECKSUM) :] == b'%08x"}' % crc32(line[:-_TAIL])
+    """Whether the line, with its newline, is as it was written."""
+    return line[-_TAIL:] == b'%b%08x"}\n' % (_CHECKSUM, crc32(line[:-_TAIL]))
 
 
 def header(line: bytes) -> Header:

@@ -61,12 +61,18 @@ class TableSchema:
 
     ``indexed`` columns get an equality index (those a list names with eq or value_in, and parents of children);
     ``sorted`` columns keep their order as writes come, so that a page never sorts the whole table.
+
+    Documents whose keys share their first ``partition`` parts (between slashes) are read and forgotten together; 0
+    keeps the whole table's keys and columns in memory. The ``indexed`` columns of a partitioned table hold keys that
+    begin with those parts too: EQUAL and IN on one of them tell which partitions to look into, and a query without
+    reads them all.
     """
 
     name: str
     columns: frozenset[str] = field(default_factory=frozenset)
     indexed: frozenset[str] = field(default_factory=frozenset)
     sorted: frozenset[str] = field(default_factory=frozenset)
+    partition: int = 0
 
 
 class Table(Protocol):

@@ -9,16 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from flytelite.errors import FailedPrecondition, FlyteError, ResourceExhausted, Unavailable
+from flytelite.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from flytelite.server.store import entries, segments
 from flytelite.server.store.batches import Batches, Change
-from flytelite.server.store.compaction import Compaction, is_due
 from flytelite.server.store.directory import Directory
 from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import REMOVED, Header
 from flytelite.server.store.interface import TableSchema
+from flytelite.server.store.maintenance import Maintenance
 from flytelite.server.store.recovery import Damage, Recovered, recover
-from flytelite.server.store.segments import Segment
 from flytelite.server.store.tables import Table, Tables
 from flytelite.server.store.writer import Entry, Writer
 
@@ -46,14 +45,13 @@ class JournalStore:
         self.damages: list[Damage] = found.damages
         self._position = found.last
         self._batches = Batches(self._append, found.order)
-        self._tables = Tables(self._batches, found.rows)
+        self._tables = Tables(self._batches, found.partitions, found.columns)
         self._waiters: list[Waiter] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._compaction: Compaction | None = None
-        self._compacting: asyncio.Task[None] | None = None
-        self._segment_bytes = segment_bytes
-        self._weighed = 0
+        self._maintenance = Maintenance(
+            directory, found, self._batches, segment_bytes=segment_bytes, durable=self.durable
+        )
         last = self._segments[-1] if self._segments and self._segments[-1].last is None else None
         self._writer = Writer(
             directory.path,
@@ -129,10 +127,7 @@ class JournalStore:
         if self._closed:
             return
         self._closed = True
-        if self._compacting is not None:
-            if self._compaction is not None:
-                self._compaction.stopped = True
-            await self._compacting
+        await self._maintenance.stop()
         await asyncio.to_thread(self._writer.close)
         self._settle()
         for segment in self._segments:
@@ -181,33 +176,7 @@ class JournalStore:
             else:
                 self._waiters.append(waiter)
 
-        if len(self._segments) != self._weighed and self._compacting is None and not self._closed:
-            self._compact_if_due()
-
-    def _compact_if_due(self) -> None:
-        self._weighed = len(self._segments)
-        sealed = self._segments[:-1]
-        if sealed and is_due(sealed, self._segment_bytes):
-            self._compacting = asyncio.get_running_loop().create_task(self._compact(sealed))
-
-    async def _compact(self, sealed: list[Segment]) -> None:
-        """Replace these segments, the oldest, by one. What goes wrong is logged, and tried again with the next file."""
-        directory, disk = self._directory.path, self._directory.disk
-        try:
-            last = self._segments[len(sealed)].first - 1
-            self._compaction = Compaction(directory, disk, self._tables.rows, sealed, last=last, durable=self.durable)
-            compacted = await self._compaction.run()
-            if compacted is not None:
-                self._segments[: len(sealed)] = [compacted]
-                await asyncio.to_thread(self._discard, sealed)
-        except (OSError, FlyteError) as error:
-            log.warning("old entries in %s could not be compacted: %s", directory, error)
-        self._compaction = self._compacting = None
-
-    def _discard(self, replaced: list[Segment]) -> None:
-        for segment in replaced:
-            segment.close()
-            self._directory.disk.remove(segment.path)
+        self._maintenance.consider()
 
     def _place_written(self) -> None:
         """Let go of the text of documents that are on disk now."""

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 from flytelite.server.store.batches import Batches, Change
 from flytelite.server.store.interface import TableSchema
+from flytelite.server.store.partitions import Partitions
 from flytelite.server.store.tables import Table, Tables
 
 
@@ -15,7 +16,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._position = 0
         self._batches = Batches(self._append)
-        self._tables = Tables(self._batches)
+        self._tables = Tables(self._batches, Partitions({}))
 
     def table(self, schema: TableSchema) -> Table:
         """The table of that schema. Raises Internal when the name was taken with another schema."""

@@ -20,8 +20,10 @@ CHUNK = 512
 Tests = list[tuple[int, Test]]
 
 
-def select(rows: Rows, indexes: Indexes, query: Query, among: Iterable[str] | None) -> list[Row]:
-    """The rows that answer the query, in its order. ``rows`` are all rows in insertion order."""
+def select(
+    rows: Rows, indexes: Indexes, query: Query, among: Iterable[str] | None, *, in_order: bool = True
+) -> list[Row]:
+    """The rows that answer the query, in its order. ``in_order``: whether ``rows`` come in insertion order."""
     tests = _tests(indexes, query.conditions)
     if query.order_by is not None:
         _position(indexes, query.order_by)
@@ -29,10 +31,13 @@ def select(rows: Rows, indexes: Indexes, query: Query, among: Iterable[str] | No
         return []
     wanted = None if query.limit is None else query.offset + query.limit
     candidates = _candidates(rows, indexes, query.conditions, among)
-    if candidates is None or (among is None and _walk_is_cheaper(len(candidates), len(rows), wanted)):
+    may_walk = among is None and (in_order or query.order_by is not None)
+    if may_walk and (candidates is None or _walk_is_cheaper(len(candidates), len(rows), wanted)):
         found = _walk(rows, indexes, query, tests, wanted)
     else:
-        found = _ordered(_satisfying(candidates, tests), indexes, query, wanted)
+        found = _ordered(
+            _satisfying(rows.values() if candidates is None else candidates, tests), indexes, query, wanted
+        )
     return found[query.offset : wanted]
 
 

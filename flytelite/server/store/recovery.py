@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from flytelite.server.store import entries, segments
+from flytelite.errors import Unavailable
+from flytelite.server.store import contents, entries, segments
 from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import REMOVED, Header, StoredChange
+from flytelite.server.store.partitions import Counts, Folded, Partitions, name_of
 from flytelite.server.store.rows import Row, Rows
 from flytelite.server.store.segments import Segment
 
@@ -43,23 +45,26 @@ class Line(NamedTuple):
 class Recovered:
     """What a journal holds. ``last`` is the number of its last entry, ``order`` the highest place in insertion order.
 
-    ``obsolete`` are files that a compaction had replaced when its process died.
+    ``columns`` names, by table, the columns that rows hold already. ``obsolete`` are files that a compaction had
+    replaced, or had not finished, when its process died. ``has_contents``: whether no compacted segment lacks them.
     """
 
     rows: dict[str, Rows] = field(default_factory=dict)
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
     obsolete: list[Path] = field(default_factory=list)
     last: int = 0
     order: int = 0
+    has_contents: bool = True
+
+    def __post_init__(self) -> None:
+        self.partitions = Partitions(self.rows)
+        self._counts: dict[Counts, Counts] = {}  # most partitions look alike
 
     def replay(self, segment: Segment, lines: Iterable[Line]) -> None:
         """Apply the lines of the next segment; those that are damaged are noted and left out."""
-        self.segments.append(segment)
-        gap_is_known = False
-        if segment.first > self.last + 1:
-            self._note(segment, 0, f"entries {self.last + 1} to {segment.first - 1}, which come before it, are missing")
-            gap_is_known = True
+        gap_is_known = self._begin(segment)
         for line in lines:
             if line.header is None:
                 self._note(segment, line.offset, f"{line.reason}, after entry {self.last}")
@@ -73,24 +78,85 @@ class Recovered:
             for change in line.changes:
                 self._apply(segment, line, change)
 
+    def load(self, segment: Segment, listed: Iterable[dict[str, Any]]) -> None:
+        """Take what a compacted segment holds from its contents, without reading it."""
+        self._begin(segment)
+        self.last = max(self.last, segment.last or 0)
+        for line in listed:
+            if "keys" in line:
+                self._load_rows(segment, line)
+            elif "partitions" in line:
+                self._load_partitions(segment, line)
+            elif "removed" in line:
+                for table, key in line["removed"]:
+                    self._remove(table, key)
+            else:
+                self.order = max(self.order, line["order"])
+                for table, parts in line["tables"].items():
+                    self.partitions.regroup(table, parts)
+
+    def _begin(self, segment: Segment) -> bool:
+        self.segments.append(segment)
+        if segment.first <= self.last + 1:
+            return False
+        self._note(segment, 0, f"entries {self.last + 1} to {segment.first - 1}, which come before it, are missing")
+        return True
+
+    def _load_rows(self, segment: Segment, line: dict[str, Any]) -> None:
+        table, columns = line["table"], tuple(line["columns"])
+        rows = self.rows.setdefault(table, {})
+        if self.columns.setdefault(table, columns) != columns:
+            columns = ()  # another version's columns: they are read from the documents
+        for key, order, offset, length, values in zip(
+            line["keys"], line["orders"], line["offsets"], line["lengths"], line["values"], strict=True
+        ):
+            self._remove(table, key)
+            row = rows[key] = Row(key, order, 0, segments.place(offset, length), segment)
+            row.columns = tuple(values) if columns else ()
+            row.weigh(1)
+            segment.documents += length
+
+    def _load_partitions(self, segment: Segment, line: dict[str, Any]) -> None:
+        for name, offset, length, counts in zip(
+            line["partitions"], line["offsets"], line["lengths"], line["counts"], strict=True
+        ):
+            shared = tuple((table, count) for table, count in counts)
+            shared = self._counts.setdefault(shared, shared)
+            self.partitions.fold(name, Folded(segment, segments.place(offset, length), shared))
+            segment.documents += length
+
     def _apply(self, segment: Segment, line: Line, change: StoredChange) -> None:
+        parts = self.partitions.parts.get(change.table, 0)
+        if parts:
+            name = name_of(change.key, parts)
+            try:
+                self.partitions.enter(name)
+            except Unavailable as error:
+                folded = self.partitions.folded[name]
+                self._note(folded.segment, segments.offset(folded.place), error.message)
+                return
+            self.partitions.touch(name)
         rows = self.rows.setdefault(change.table, {})
-        row = rows.get(change.key)
         if line.text[change.offset : change.offset + change.length] == REMOVED:
             segment.removed.append((change.table, change.key))
-            if row is not None:
-                row.weigh(-1)
-                del rows[change.key]
+            self._remove(change.table, change.key)
             return
         segment.documents += change.length
         place = segments.place(line.offset + change.offset, change.length)
+        row = rows.get(change.key)
         if row is None:
             row = rows[change.key] = Row(change.key, change.order, 0, place, segment)
             row.weigh(1)
         else:
             row.order = change.order
+            row.columns = ()
             row.put(place, segment)
         self.order = max(self.order, change.order)
+
+    def _remove(self, table: str, key: str) -> None:
+        row = self.rows.setdefault(table, {}).pop(key, None)
+        if row is not None:
+            row.weigh(-1)
 
     def _note(self, segment: Segment, offset: int, reason: str) -> None:
         self.damages.append(Damage(segment.path, offset, reason))
@@ -110,10 +176,19 @@ def recover(path: Path, disk: Disk) -> Recovered:
             segment = Segment(file, first, last, disk.open(file), file.stat().st_size)
         except OSError as error:
             raise refusal(file, error) from error
+        if last is not None and found.has_contents:
+            listed = contents.read(segment)
+            if listed is not None:
+                found.load(segment, listed)
+                continue
+            log.info("the contents of %s are missing or do not fit; reading the segment itself", file)
+            found.has_contents = False
         lines: Iterable[Line] = _lines(segment)
         if file is current[-1][2] and last is None:
             lines = _without_torn_end(segment, list(lines), found, disk)
         found.replay(segment, lines)
+    used = {contents.path_of(file) for _, _, file in current}
+    found.obsolete += (file for file in path.glob(f"*{contents.SUFFIX}") if file not in used)
     found.obsolete += path.glob(f"*{segments.TEMPORARY}")
     for rows in found.rows.values():
         _put_in_order(rows)
@@ -156,7 +231,7 @@ def _lines(segment: Segment) -> Iterator[Line]:
 
 
 def _line(offset: int, text: bytes) -> Line:
-    if not text.endswith(b"\n") or not entries.is_whole(text[:-1]):
+    if not entries.is_whole(text):
         return Line(offset, None, text, reason="a line does not match its checksum")
     try:
         return Line(offset, entries.header(text), text, list(entries.changes(text)))

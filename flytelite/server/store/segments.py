@@ -42,13 +42,13 @@ class Segment:
 
     def read(self, place: int) -> bytes:
         """The bytes at that place. Raises Unavailable naming the file and the offset when they cannot be read."""
-        offset, length = place >> _LENGTH_BITS, place & ((1 << _LENGTH_BITS) - 1)
+        start, size = offset(place), length(place)
         try:
-            text = os.pread(self.descriptor, length, offset)
+            text = os.pread(self.descriptor, size, start)
         except OSError as error:
-            raise Unavailable(f"{self.path} cannot be read at byte {offset}: {error.strerror}") from error
-        if len(text) != length:
-            raise Unavailable(f"{self.path} ends before byte {offset + length}, where a document should be")
+            raise Unavailable(f"{self.path} cannot be read at byte {start}: {error.strerror}") from error
+        if len(text) != size:
+            raise Unavailable(f"{self.path} ends before byte {start + size}, where a document should be")
         return text
 
     def document(self, place: int) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Segment:
         try:
             document: dict[str, Any] = orjson.loads(self.read(place))
         except orjson.JSONDecodeError as error:
-            raise Unavailable(f"{self.path} is damaged at byte {place >> _LENGTH_BITS}: {error}") from error
+            raise Unavailable(f"{self.path} is damaged at byte {offset(place)}: {error}") from error
         return document
 
     def close(self) -> None:
@@ -66,6 +66,11 @@ class Segment:
 def place(offset: int, length: int) -> int:
     """An offset and a length as one number, which is what millions of rows keep."""
     return offset << _LENGTH_BITS | length
+
+
+def offset(place: int) -> int:
+    """The offset in a place."""
+    return place >> _LENGTH_BITS
 
 
 def length(place: int) -> int:

@@ -32,7 +32,7 @@ class WatchedDisk(Disk):
         self.error: int | None = None
 
     def rename(self, source: Path, target: Path) -> None:
-        if not target.name.startswith("journal-"):
+        if not target.name.startswith("journal-") or target.suffix != ".jsonl":
             return super().rename(source, target)
         self.waiting.set()
         assert self.go.wait(10)
@@ -114,8 +114,8 @@ def test_changes_during_a_compaction_are_kept(tmp_path: Path, runs: TableSchema)
         await store.durable()
         disk.go.set()
         expected = contents(store, runs)
-        assert store._compacting is not None
-        await store._compacting
+        assert store._maintenance.task is not None
+        await store._maintenance.task
         assert contents(store, runs) == expected
         await store.close()
         return expected
@@ -167,8 +167,8 @@ def test_a_compaction_that_fails_is_reported_and_tried_again(
         with caplog.at_level(logging.WARNING):
             await rewrite(store, runs, 20)
             assert await asyncio.to_thread(disk.waiting.wait, 10)
-            if store._compacting is not None:
-                await store._compacting
+            if store._maintenance.task is not None:
+                await store._maintenance.task
         assert f"{tmp_path} could not be compacted" in caplog.text
         assert not list(tmp_path.glob("*.tmp"))
         disk.error = None
@@ -217,11 +217,11 @@ def test_old_files_stay_until_what_replaces_them_is_safe(tmp_path: Path, runs: T
         store = JournalStore.open(directory, segment_bytes=SEGMENT_BYTES, disk=disk)
         store.table(OTHER).put("precious", {"text": "acknowledged"})
         await rewrite(store, runs, 3)
-        while store._compacting is None:
+        while store._maintenance.task is None:
             await rewrite(store, runs, 1)
         disk.full = True
         store.table(OTHER).put("precious", {"text": "waiting"})
-        await store._compacting
+        await store._maintenance.task
         shutil.copytree(directory, tmp_path / "killed")
         disk.full = False
         await store.durable()

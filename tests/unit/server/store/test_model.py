@@ -13,13 +13,26 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from flytelite.server.store.disk import Disk
 from flytelite.server.store.interface import Condition, Operator, Query, TableSchema
 from flytelite.server.store.journal import JournalStore
 
-SCHEMA = TableSchema("t", frozenset({"phase", "n"}), frozenset({"phase"}), frozenset({"n"}))
-KEYS = st.sampled_from("abcdefgh")
+COLUMNS = frozenset({"phase", "n", "parent"})
+WHOLE = TableSchema("whole", COLUMNS, frozenset({"phase", "parent"}), frozenset({"n"}))
+PARTITIONED = TableSchema("partitioned", COLUMNS, frozenset({"parent"}), frozenset({"n"}), partition=2)
+KEYS = st.builds("p/{}/{}".format, st.sampled_from("abcd"), st.sampled_from("xyz"))
 DOCUMENTS = st.fixed_dictionaries({"phase": st.sampled_from(["A", "B", None]), "n": st.integers(0, 3)})
-CHANGES = st.lists(st.tuples(KEYS, st.none() | DOCUMENTS), max_size=5)
+CHANGES = st.lists(st.tuples(KEYS, st.none() | DOCUMENTS), max_size=6)
+
+
+class UnsyncedDisk(Disk):
+    """Quick: no power is lost here."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_directory(self, path: Path) -> None:
+        pass
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -31,17 +44,19 @@ class StoreMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.store = JournalStore.open(self.directory, segment_bytes=300)
-        self.table = self.store.table(SCHEMA)
+        self.store = JournalStore.open(self.directory, segment_bytes=300, disk=UnsyncedDisk())
+        self.store._tables.partitions.kept = 1
+        self.tables = [self.store.table(WHOLE), self.store.table(PARTITIONED)]
 
     def apply(self, target: dict[str, dict[str, Any]], changes: list[tuple[str, dict[str, Any] | None]]) -> None:
         for key, document in changes:
             if document is None:
-                self.table.remove(key)
+                assert [bool(table.remove(key)) for table in self.tables] == [key in target] * 2
                 target.pop(key, None)
             else:
-                self.table.put(key, document)
-                target[key] = document
+                target[key] = {**document, "parent": key[:3]}
+                for table in self.tables:
+                    table.put(key, target[key])
 
     @rule(changes=CHANGES)
     def change_one_by_one(self, changes: list[Any]) -> None:
@@ -57,7 +72,8 @@ class StoreMachine(RuleBasedStateMachine):
         with pytest.raises(ZeroDivisionError), self.store.batch():
             self.apply(dict(self.model), changes)
             with self.store.batch():
-                self.apply({}, inner)
+                for key, document in inner:
+                    self.tables[1].put(key, document or {})
             raise ZeroDivisionError
 
     @rule()
@@ -65,20 +81,57 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(self.store.durable())
 
     @rule()
-    def reopen(self) -> None:
+    def compact(self) -> None:
+        async def scenario() -> None:
+            await self.store.durable()
+            if self.store._maintenance.task is not None:
+                await self.store._maintenance.task
+
+        self.loop.run_until_complete(scenario())
+
+    @rule(key=KEYS)
+    def get(self, key: str) -> None:
+        for table in self.tables:
+            assert table.get(key) == self.model.get(key)
+            assert (key in table) == (key in self.model) == (table.revision(key) is not None)
+
+    @rule(name=st.sampled_from("abcd"))
+    def list_a_partition(self, name: str) -> None:
+        condition = Condition("parent", Operator.EQUAL, (f"p/{name}",))
+        expected = [key for key in self.model if key.startswith(f"p/{name}/")]
+        for table in self.tables:
+            assert table.keys(Query((condition,))) == expected
+            assert table.count((condition,)) == len(expected)
+            assert table.keys(Query(), among=[f"p/{name}/x", f"p/{name}/y"]) == [k for k in expected if k[-1] != "z"]
+
+    @rule()
+    def list_everything(self) -> None:
+        by_n = sorted(self.model, key=lambda key: self.model[key]["n"])
+        for table in self.tables:
+            assert {key: table.get(key) for key in table.keys(Query())} == self.model
+            assert table.keys(Query()) == list(self.model)
+            assert table.keys(Query(order_by="n")) == by_n
+            assert [document.doc_id for document in table] == list(self.model)
+
+    @rule(keep_contents=st.booleans())
+    def reopen(self, keep_contents: bool) -> None:
         position = self.store.position
         self.loop.run_until_complete(self.store.close())
+        for contents in self.directory.glob("*.contents"):
+            if not keep_contents:
+                contents.unlink()
         self.open()
+        assert not self.store.damages
         assert self.store.position == position
 
     @invariant()
     def answers_as_the_model(self) -> None:
-        assert {key: self.table.get(key) for key in self.table.keys(Query())} == self.model
-        assert self.table.keys(Query()) == list(self.model)
-        by_n = sorted(self.model, key=lambda key: self.model[key]["n"])
-        assert self.table.keys(Query(order_by="n")) == by_n
+        whole = self.tables[0]
+        assert whole.keys(Query()) == list(self.model)
         condition = Condition("phase", Operator.EQUAL, ("A",))
-        assert self.table.keys(Query((condition,))) == [k for k, d in self.model.items() if d["phase"] == "A"]
+        assert whole.keys(Query((condition,))) == [key for key, d in self.model.items() if d["phase"] == "A"]
+        assert [len(table) for table in self.tables] == [len(self.model)] * 2
+        assert self.tables[1].count() == len(self.model)
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.store.close())
@@ -89,5 +142,5 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

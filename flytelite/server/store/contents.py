@@ -1,0 +1,82 @@
+"""What a compacted segment holds and where, so that opening a store need not read its documents.
+
+A file of JSON lines beside the segment, made from it and of no worth without it: where it is missing or does not fit,
+the segment itself is read.
+"""
+
+from __future__ import annotations
+
+import os
+from binascii import crc32
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from flytelite.server.store.disk import Disk
+from flytelite.server.store.segments import Segment
+
+SUFFIX = ".contents"
+END_BYTES = 20
+
+
+class ContentsWriter:
+    """Writes the file under a temporary name, a line at a time."""
+
+    def __init__(self, segment: Path, disk: Disk) -> None:
+        self._path = path_of(segment)
+        self._temporary = self._path.with_name(f"{self._path.name}.tmp")
+        self._disk = disk
+        self._crc = 0
+        disk.remove(self._temporary)
+        self._descriptor: int | None = disk.create(self._temporary)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Add a line."""
+        assert self._descriptor is not None
+        encoded = orjson.dumps(line) + b"\n"
+        self._crc = crc32(encoded, self._crc)
+        self._disk.write(self._descriptor, encoded)
+
+    def complete(self, segment_bytes: int, segment_end: str) -> None:
+        """Write the last line, which says what the file belongs to (``end_of`` the segment), and give it its name."""
+        self.write({"segment_bytes": segment_bytes, "segment_end": segment_end, "crc32": f"{self._crc:08x}"})
+        if self._descriptor is not None:
+            self._disk.sync(self._descriptor)
+        self._close()
+        self._disk.rename(self._temporary, self._path)
+
+    def drop(self) -> None:
+        """Give up."""
+        self._close()
+        self._disk.remove(self._temporary)
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def path_of(segment: Path) -> Path:
+    """Where the contents of a segment are."""
+    return segment.with_suffix(SUFFIX)
+
+
+def end_of(text: bytes) -> str:
+    """What tells the end of a segment, or its last line, from any other: its checksum."""
+    return text[-END_BYTES:].decode(errors="replace")
+
+
+def read(segment: Segment) -> list[dict[str, Any]] | None:
+    """The lines but the last; None when the file is missing, damaged, or belongs to another file of that name."""
+    try:
+        end = os.pread(segment.descriptor, END_BYTES, max(0, segment.size - END_BYTES))
+        text = path_of(segment.path).read_bytes()
+        body_end = text.rindex(b"\n", 0, len(text) - 1) + 1
+        last = orjson.loads(text[body_end:])
+        fits = last["segment_bytes"] == segment.size and last["segment_end"] == end_of(end)
+        if not fits or int(last["crc32"], 16) != crc32(text[:body_end]):
+            return None
+        return [orjson.loads(line) for line in text[:body_end].splitlines()]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
