@@ -48,18 +48,18 @@ def waiting_script(server: Any, environ: dict[str, str], projects: Path, tmp_pat
             """
             from flytekit.configuration import Config
             from flytekit.remote import FlyteRemote
-            import greetings
+            import faults
 
             remote = FlyteRemote(Config.auto(), default_project="flytesnacks", default_domain="development")
-            workflow = remote.fast_register_workflow(greetings.greeting, version="waiting")
-            execution = remote.execute(workflow, inputs={"name": "bob", "times": 3}, wait=True)
+            workflow = remote.fast_register_workflow(faults.recovering, version="waiting")
+            execution = remote.execute(workflow, inputs={"value": 1}, wait=True)
             print(execution.outputs["o0"])
             """
         )
     )
     process = subprocess.Popen(
         [sys.executable, str(script)],
-        env={**environ, **server.by_config_file, "PYTHONPATH": str(projects / "greetings")},
+        env={**environ, **server.by_config_file, "PYTHONPATH": str(projects / "faults")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -216,7 +216,7 @@ def test_pyflyte_fetches_data_by_its_address(pyflyte: Any, server: Any, greeting
 def test_execute_waits_when_told_to(waiting_script: subprocess.Popen[str]) -> None:
     printed, _ = waiting_script.communicate(timeout=120)
     assert waiting_script.returncode == 0, printed
-    assert printed.strip().splitlines()[-1] == "hello bob hello bob hello bob"
+    assert printed.strip().splitlines()[-1] == "ready after 1"
 
 
 def register_workflow(client: Any, workflow: Any, root: Path) -> Any:

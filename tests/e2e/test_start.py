@@ -119,6 +119,19 @@ def test_exec_runs_a_command_against_a_server_of_its_own(flytelite: Any, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["probe.py"]
 
 
+def test_a_second_port_speaks_grpc_too(launch: Any, free_port: Any, tmp_path: Path) -> None:
+    import grpc
+    from flyteidl.admin.version_pb2 import GetVersionRequest
+    from flyteidl.service.admin_pb2_grpc import AdminServiceStub
+
+    port = free_port()
+    server = launch(tmp_path / "data", "--grpc-port", str(port))
+    for endpoint in (f"localhost:{port}", server.endpoint):
+        with grpc.insecure_channel(endpoint) as channel:
+            answer = AdminServiceStub(channel).GetVersion(GetVersionRequest(), timeout=10)
+        assert answer.control_plane_version.Version
+
+
 def test_a_tls_client_is_turned_away_and_not_left_waiting(server: Any) -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
