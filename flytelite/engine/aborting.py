@@ -25,12 +25,16 @@ async def abort_all(run: Run, reason: str) -> None:
     """End all processes and child executions of unfinished nodes, then record the aborts, children before parents."""
     view, sink = run.services.view, run.services.sink
     unfinished = [node for node in view.node_executions(run.id) if node.closure.phase not in NODE_TERMINAL]
-    await asyncio.gather(*(end_process(run, note) for node in unfinished for note in _intents(run, node)))
+    intents = [note["intent"] for node in unfinished for note in _notes(run, node).values() if "intent" in note]
+    await asyncio.gather(*(end_process(run, intent) for intent in intents))
     for node in reversed(unfinished):
         child = node.closure.workflow_node_metadata.executionId
         if child.name:
             sink.terminate_execution(child, cascading(run, reason))
-        sink.emit(*_events(run, node, reason), notes={notes.node_key(run.id, node.id.node_id): None})
+        gone = _notes(run, node)
+        sink.emit(*_events(run, node, reason), notes=dict.fromkeys(gone))
+        for key in gone:
+            run.services.bells.ring((key,))
 
 
 async def end_process(run: Run, intent: Note) -> Outcome:
@@ -48,15 +52,18 @@ def cascading(run: Run, reason: str) -> str:
     return f"cascading abort as parent execution id [{run.id.name}] aborted, reason [{reason}]"
 
 
-def _intents(run: Run, node: node_execution_pb2.NodeExecution) -> Iterator[Note]:
+def _notes(run: Run, node: node_execution_pb2.NodeExecution) -> dict[str, Note]:
+    """The notes of the node and of its elements, and the reservations they hold, by key."""
     view = run.services.view
-    note = view.note(notes.node_key(run.id, node.id.node_id)) or {}
-    if "intent" in note:
-        yield note["intent"]
-    for index in range(int(note.get("size", 0))):
-        element = view.note(notes.element_key(run.id, node.id.node_id, index)) or {}
-        if "intent" in element:
-            yield element["intent"]
+    key = notes.node_key(run.id, node.id.node_id)
+    found = {key: view.note(key) or {}}
+    for index in range(int(found[key].get("size", 0))):
+        key = notes.element_key(run.id, node.id.node_id, index)
+        found[key] = view.note(key) or {}
+    for note in list(found.values()):
+        if "reservation" in note:
+            found[str(note["reservation"])] = {}
+    return found
 
 
 def _events(run: Run, node: node_execution_pb2.NodeExecution, reason: str) -> Iterator[Event]:

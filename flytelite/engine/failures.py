@@ -5,14 +5,22 @@ Rules: ``flytepropeller/pkg/controller/nodes/executor.go`` (isEligibleForRetry).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from flyteidl.core import execution_pb2, tasks_pb2, workflow_pb2
 from google.protobuf import duration_pb2
+
+from flytelite.engine.tasks.templates import go_duration
 
 SYSTEM_FAILURES = 3
 """System failures a node may have and still try again (max-node-retries-system-failures)."""
 
 ERROR_LIMIT = 100 * 1024
 """Characters of an error message that are kept."""
+
+_LASTING = ("queued_at", "system_failures", "free_failures", "at")
+"""What a note keeps from one attempt to the next."""
 
 USER = execution_pb2.ExecutionError.USER
 SYSTEM = execution_pb2.ExecutionError.SYSTEM
@@ -79,6 +87,46 @@ def exhausted(
     kind = execution_pb2.ExecutionError.ErrorKind.Name(error.kind)
     message = f"[{current}/{allowed}] currentAttempt done. Last Error: {kind}::{error.message}"
     return failed(USER, f"RetriesExhausted|{error.code}", message)
+
+
+def spend(note: dict[str, Any], failure: NodeFailed, attempts: int) -> None:
+    """Take the next attempt out of the budget that ``note`` keeps. Raises NodeFailed when there is none left.
+
+    The note is a node's or an array element's: ``attempt``, ``system_failures``, ``free_failures``.
+    """
+    if failure.free:
+        note["free_failures"] = int(note.get("free_failures", 0)) + 1
+        return
+    counted = int(note["attempt"]) - int(note.get("free_failures", 0))
+    final = exhausted(failure.error, counted, int(note["system_failures"]), attempts)
+    if final is not None:
+        raise final from failure
+    if failure.error.kind == SYSTEM:
+        note["system_failures"] += 1
+
+
+def fresh_note() -> dict[str, Any]:
+    """The note of a node or element before its first attempt."""
+    return {"attempt": 0, "system_failures": 0}
+
+
+def next_attempt(note: dict[str, Any]) -> dict[str, Any]:
+    """The note for the attempt after; what belonged to the last one only is gone."""
+    kept = {name: note[name] for name in _LASTING if name in note}
+    return {**kept, "attempt": int(note["attempt"]) + 1}
+
+
+def verdict(note: Mapping[str, Any], error: execution_pb2.ExecutionError, retryable: bool) -> NodeFailed:
+    """A failed attempt as a failure; one that ended because the server was stopped must not cost anybody a retry."""
+    if note.get("stopped") and retryable and error.kind == SYSTEM:
+        message = "the attempt was ended because flytelite was stopped"
+        return NodeFailed(execution_error(SYSTEM, "Interrupted", message), retryable=True, free=True)
+    return NodeFailed(error, retryable)
+
+
+def timeout_expired(timeout: duration_pb2.Duration) -> NodeFailed:
+    """The failure of an attempt that took longer than its timeout."""
+    return failed(USER, "TimeoutExpired", f"task execution timeout [{go_duration(timeout)}] expired", retryable=True)
 
 
 def seconds(duration: duration_pb2.Duration) -> float:

@@ -100,7 +100,7 @@ class Run:
         self.abort_cause: str | None = None
         self.stopping = False
         limit = launch.spec.max_parallelism
-        self._places = asyncio.Semaphore(limit) if limit > 0 else None
+        self.places = asyncio.Semaphore(limit) if limit > 0 else None
         template = launch.workflow.primary.template
         policy = template.metadata.on_failure
         self.lenient: bool = policy == workflow_pb2.WorkflowMetadata.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE
@@ -120,7 +120,7 @@ class Run:
 
     def slot(self, counted: bool) -> Slot:
         """A place for a node; nodes that do not count always have one."""
-        return Slot(self._places if counted else None)
+        return Slot(self.places if counted else None)
 
     def reason(self, otherwise: str = AUTO_ABORT) -> str:
         """Why nodes are being aborted."""

@@ -10,24 +10,23 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from flyteidl.core import execution_pb2, literals_pb2, types_pb2, workflow_pb2
-from google.protobuf import duration_pb2
 
 from flytelite.engine import data
 from flytelite.engine.events import NODE_TERMINAL, NodePhase
 from flytelite.engine.failures import (
     SYSTEM,
-    USER,
     NodeFailed,
     NodeTimedOut,
-    exhausted,
     failed,
     max_attempts,
     seconds,
+    spend,
+    timeout_expired,
 )
 from flytelite.engine.level import Level, NodeResult
 from flytelite.engine.naming import END_NODE, START_NODE
 from flytelite.engine.nodes.node import Finished, NodeRun
-from flytelite.engine.tasks.templates import go_duration
+from flytelite.engine.nodes.recovery import recovered
 
 Handler = Callable[[NodeRun], Awaitable[Finished]]
 
@@ -87,14 +86,17 @@ async def _run(
     except asyncio.CancelledError:
         _abort(run)
         raise
-    run.advance(NodePhase.SUCCEEDED, output_uri=str(finished.uri) if finished.uri is not None else None)
-    return NodeResult(NodePhase.SUCCEEDED, finished.outputs)
+    else:
+        run.advance(finished.phase, output_uri=str(finished.uri) if finished.uri is not None else None)
+        return NodeResult(finished.phase, finished.outputs)
+    finally:
+        run.finish()
 
 
 def _abort(run: NodeRun) -> None:
     """Record the abort of a node that had started; a stopping engine leaves it to the next one to go on."""
     if run.run.stopping:
-        run.pending.clear()
+        run.drop_pending()
         return
     if run.phase != NodePhase.UNDEFINED:
         run.advance(
@@ -107,7 +109,9 @@ async def _until_deadline(
     run: NodeRun, original: execution_pb2.ExecutionError | None, on_queued: Callable[[], None] | None
 ) -> Finished:
     """The active deadline, twice the timeout, counts from the moment the node was queued."""
-    await _enter(run, original)
+    known = await _enter(run, original)
+    if known is not None:
+        return known
     if on_queued is not None:
         on_queued()
     timeout = seconds(run.node.metadata.timeout)
@@ -123,20 +127,36 @@ async def _until_deadline(
         raise
 
 
-async def _enter(run: NodeRun, original: execution_pb2.ExecutionError | None) -> None:
-    """Inputs and the QUEUED event; a node that was queued before reads its inputs back."""
+async def _enter(run: NodeRun, original: execution_pb2.ExecutionError | None) -> Finished | None:
+    """Inputs and the QUEUED event; a node that was queued before reads its inputs back.
+
+    A node whose outputs are known already is never queued: they are the answer.
+    """
     if run.phase != NodePhase.UNDEFINED:
         run.inputs = await data.read_literals(run.inputs_file) or literals_pb2.LiteralMap()
-        return
+        return None
     if run.node.id == START_NODE:
         run.inputs = run.level.inputs
-        return
+        return None
+    known = await recovered(run)
+    if known is None and not run.note.get("futures"):
+        known = await _resolve(run, original)
+    if known is not None:
+        return known
+    run.note["queued_at"] = run.now()
+    run.advance(NodePhase.RUNNING if run.note.get("futures") else NodePhase.QUEUED)
+    return None
+
+
+async def _resolve(run: NodeRun, original: execution_pb2.ExecutionError | None) -> Finished | None:
+    """Resolve and write the inputs; the outputs when the cache knows them."""
+    from flytelite.engine.nodes import task
+
     run.inputs = run.level.resolve(run.node)
     if original is not None and ERROR_INPUT in run.inputs.literals:
         run.inputs.literals[ERROR_INPUT].CopyFrom(error_input(run.node.id, original))
     await data.write_literals(run.inputs_file, run.inputs)
-    run.note["queued_at"] = run.now()
-    run.advance(NodePhase.QUEUED)
+    return await task.cached(run)
 
 
 async def _attempts(run: NodeRun) -> Finished:
@@ -146,7 +166,7 @@ async def _attempts(run: NodeRun) -> Finished:
         except NodeFailed as failure:
             if not failure.retryable:
                 raise
-            _spend(run, failure)
+            spend(run.note, failure, _allowed(run))
             run.start_attempt()
 
 
@@ -157,9 +177,10 @@ def _counts(node: workflow_pb2.Node) -> bool:
 
 
 def _handler(node: workflow_pb2.Node) -> Handler:
-    from flytelite.engine.nodes import branch, end, gate, launch_plan, start, subworkflow, task
+    from flytelite.engine.nodes import array, branch, end, gate, launch_plan, start, subworkflow, task
 
     handlers: dict[str, Handler] = {
+        "array_node": array.run,
         "task_node": task.run,
         "branch_node": branch.run,
         "gate_node": gate.run,
@@ -177,19 +198,9 @@ def _handler(node: workflow_pb2.Node) -> Handler:
     return handler
 
 
-def _spend(run: NodeRun, failure: NodeFailed) -> None:
-    """Take the next attempt out of the budget. Raises NodeFailed when there is none left."""
-    note = run.note
-    if failure.free:
-        note["free_failures"] = note.get("free_failures", 0) + 1
-        return
-    counted = run.attempt - int(note.get("free_failures", 0))
-    attempts = max_attempts(run.node, run.template)
-    final = exhausted(failure.error, counted, int(note["system_failures"]), attempts)
-    if final is not None:
-        raise final from failure
-    if failure.error.kind == SYSTEM:
-        note["system_failures"] += 1
+def _allowed(run: NodeRun) -> int:
+    """How many attempts a node may have; the elements of an array are tried again, the array is not."""
+    return 1 if run.node.WhichOneof("target") == "array_node" else max_attempts(run.node, run.template)
 
 
 async def _attempt(run: NodeRun) -> Finished:
@@ -204,13 +215,8 @@ async def _attempt(run: NodeRun) -> Finished:
             return await _handler(run.node)(run)
     except TimeoutError:
         if limit.expired():
-            raise _expired(timeout) from None
+            raise timeout_expired(timeout) from None
         raise
-
-
-def _expired(timeout: duration_pb2.Duration) -> NodeFailed:
-    message = f"task execution timeout [{go_duration(timeout)}] expired"
-    return failed(USER, "TimeoutExpired", message, retryable=True)
 
 
 def error_input(node_id: str, error: execution_pb2.ExecutionError) -> literals_pb2.Literal:

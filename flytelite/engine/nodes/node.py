@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from flyteidl.event import event_pb2
 
 from flytelite.engine import data, notes
 from flytelite.engine.events import NODE_TERMINAL, NodePhase, node_event
+from flytelite.engine.failures import SYSTEM_FAILURES, fresh_note, next_attempt
 from flytelite.engine.level import Level
 from flytelite.engine.naming import START_NODE, Parent, unique_node_id
 from flytelite.engine.record import Event, Note
@@ -27,23 +28,21 @@ _ORDER = {
 }
 
 
-_LASTING = ("queued_at", "system_failures", "free_failures")
-"""What a node's note keeps from one attempt to the next."""
-
-
 @dataclass(frozen=True)
 class Finished:
     """What a handler returns: the outputs, and the file they are in if clients shall be told of one."""
 
     outputs: literals_pb2.LiteralMap | None = None
     uri: Path | None = None
+    phase: int = NodePhase.SUCCEEDED
 
 
 class NodeRun:
     """A node on its way through its phases.
 
-    ``pending`` holds task events that go out in one batch with the node's next event. ``note`` is what must survive
-    a restart: the attempt, its failures, when it began, and whatever the handler keeps in it.
+    ``note`` is what must survive a restart: the attempt, its failures, when it began, and whatever the handler keeps
+    in it. ``pending`` and ``pending_notes`` go out in one batch with the node's next event; ``afterwards`` is done once
+    the end of the attempt is on record.
     """
 
     def __init__(self, level: Level, node: workflow_pb2.Node, inside: NodeRun | None = None) -> None:
@@ -59,13 +58,15 @@ class NodeRun:
         self.key = notes.node_key(self.run.id, self.unique_id)
         self.inputs = literals_pb2.LiteralMap()
         self.pending: list[Event] = []
+        self.pending_notes: dict[str, Note | None] = {}
         self.slot = Slot(None)
+        self.afterwards: list[Callable[[], None]] = []
         self.fields: dict[str, Any] = {}
         self.task_metadata: event_pb2.TaskNodeMetadata | None = None
         recorded = self.services.view.node_execution(self.id)
         self.recorded = recorded
         self.phase: int = recorded.closure.phase if recorded is not None else NodePhase.UNDEFINED
-        self.note: dict[str, Any] = dict(self.services.view.note(self.key) or {"attempt": 0, "system_failures": 0})
+        self.note: dict[str, Any] = dict(self.services.view.note(self.key) or fresh_note())
         self._last = 0.0
 
     @property
@@ -134,19 +135,38 @@ class NodeRun:
         self.phase = phase
         self.emit(event, forget=phase in NODE_TERMINAL)
 
-    def emit(self, *events: Event, others: Mapping[str, Note | None] | None = None, forget: bool = False) -> None:
-        """Record what is pending, these events, the node's note and ``others`` in one batch."""
+    def emit(self, *events: Event, forget: bool = False) -> None:
+        """Record what is pending, these events and the node's note in one batch."""
         self.note["at"] = self._last
         batch = [*self.pending, *events]
+        notes = {**self.pending_notes, self.key: None if forget else self.note}
+        self.drop_pending()
+        self.services.sink.emit(*batch, notes=notes)
+
+    def drop_pending(self) -> None:
+        """Forget what was to go out with the next event."""
         self.pending.clear()
-        own = {self.key: None if forget else self.note}
-        self.services.sink.emit(*batch, notes={**own, **(others or {})})
+        self.pending_notes.clear()
+
+    def finish(self) -> None:
+        """Do what was to be done afterwards; a stopping engine leaves it to the next one."""
+        actions, self.afterwards = self.afterwards, []
+        if not self.run.stopping:
+            for action in actions:
+                action()
 
     def start_attempt(self) -> None:
         """The next attempt's number, in the batch that records the end of the one before."""
-        kept = {name: self.note[name] for name in _LASTING if name in self.note}
-        self.note = {**kept, "attempt": self.attempt + 1, "started_at": self.now()}
+        self.note = {**next_attempt(self.note), "started_at": self.now()}
         self.emit()
+        self.finish()
+
+    def interruptible(self, system_failures: int) -> bool:
+        """Whether the attempt may be interrupted: the node's wish, else the execution's; never the last one."""
+        metadata = self.node.metadata
+        given = metadata.WhichOneof("interruptible_value") is not None
+        wished = metadata.interruptible if given else self.run.interruptible
+        return bool(wished) and system_failures < SYSTEM_FAILURES
 
     def _target(self) -> identifier_pb2.Identifier | None:
         kind = self.node.WhichOneof("target")

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from flyteidl.core import execution_pb2, tasks_pb2
+from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 from flyteidl.event import event_pb2
 
 from flytelite.engine import attempts, data
+from flytelite.engine.catalog import Artifact
 from flytelite.engine.events import NodePhase, TaskPhase, task_event
-from flytelite.engine.failures import SYSTEM, SYSTEM_FAILURES, NodeFailed, execution_error
-from flytelite.engine.nodes import dynamic
+from flytelite.engine.failures import NodeFailed, verdict
+from flytelite.engine.nodes import caching, dynamic
 from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.engine.record import Note
 from flytelite.engine.tasks import results
@@ -22,11 +23,46 @@ from flytelite.engine.tasks import results
 CONTAINER_PLUGIN = "container"
 
 
+async def cached(node: NodeRun) -> Finished | None:
+    """The outputs of an equal run before, if the node runs a task and that is cached. Raises NodeFailed."""
+    template = node.template
+    if template is None:
+        return None
+    found = await _caching(node, template).lookup()
+    return None if found is None else await _use(node, found)
+
+
 async def run(node: NodeRun) -> Finished:
-    """Run the current attempt of the task. Raises NodeFailed."""
+    """Run the current attempt of the task, or use what another run computed meanwhile. Raises NodeFailed."""
     template = node.template
     assert template is not None
-    if node.note.get("dynamic"):
+    cache = _caching(node, template)
+    if cache.serialized:
+        if node.phase == NodePhase.QUEUED and (found := await cache.reserve()) is not None:
+            return await _use(node, found)
+        node.note["reservation"] = cache.key.reservation
+        node.afterwards.append(cache.release)
+    finished = await _run(node, template)
+    metadata, notes = await cache.store(finished.outputs or literals_pb2.LiteralMap(), node.id)
+    if node.task_metadata is None:
+        node.task_metadata = event_pb2.TaskNodeMetadata()
+    node.task_metadata.MergeFrom(metadata)
+    node.pending_notes.update(notes)
+    return finished
+
+
+def _caching(node: NodeRun, template: tasks_pb2.TaskTemplate) -> caching.Caching:
+    return caching.Caching(node.run, template, template.interface, node.inputs, node.unique_id, node.attempt)
+
+
+async def _use(node: NodeRun, found: Artifact) -> Finished:
+    await data.write_literals(node.outputs_file, found.outputs)
+    node.task_metadata = caching.hit(found)
+    return Finished(found.outputs, node.outputs_file)
+
+
+async def _run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
+    if node.note.get("dynamic") or node.note.get("futures"):
         return await dynamic.run(node, template)
     report = Report(node, template)
     try:
@@ -86,11 +122,7 @@ class Report:
 
     def failed(self, result: results.Failed) -> NodeFailed:
         """The attempt's failure, whose event goes out with the node's or with the next attempt's number."""
-        failure = NodeFailed(result.error, result.retryable)
-        if self.node.note.get("stopped") and result.retryable and result.error.kind == SYSTEM:
-            # It ended because the server was stopped, which must not cost anybody a retry.
-            message = "the attempt was ended because flytelite was stopped"
-            failure = NodeFailed(execution_error(SYSTEM, "Interrupted", message), retryable=True, free=True)
+        failure = verdict(self.node.note, result.error, result.retryable)
         self.node.pending.append(self._event(TaskPhase.FAILED, logs=self.work.log_links, error=failure.error))
         return failure
 
@@ -120,12 +152,6 @@ class Report:
         if self._promises_deck():
             self.node.fields["deck_uri"] = str(self.node.output_directory / data.DECK)
 
-    def _interruptible(self) -> bool:
-        metadata = self.node.node.metadata
-        given = metadata.WhichOneof("interruptible_value") is not None
-        wished = metadata.interruptible if given else self.node.run.interruptible
-        return bool(wished) and int(self.node.note["system_failures"]) < SYSTEM_FAILURES
-
     def _event(
         self, phase: int, *, error: execution_pb2.ExecutionError | None = None, **fields: Any
     ) -> event_pb2.TaskExecutionEvent:
@@ -135,7 +161,7 @@ class Report:
             plugin_identifier=CONTAINER_PLUGIN,
             instance_class=(
                 event_pb2.TaskExecutionMetadata.INTERRUPTIBLE
-                if self._interruptible()
+                if node.interruptible(int(node.note["system_failures"]))
                 else event_pb2.TaskExecutionMetadata.DEFAULT
             ),
         )

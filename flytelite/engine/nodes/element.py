@@ -1,0 +1,211 @@
+"""One element of an array node: its attempts, and what it remembers of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
+
+from flytelite.engine import attempts, data, naming, notes
+from flytelite.engine.catalog import Artifact
+from flytelite.engine.events import TASK_TERMINAL, TaskPhase
+from flytelite.engine.failures import (
+    NodeFailed,
+    fresh_note,
+    max_attempts,
+    next_attempt,
+    seconds,
+    spend,
+    timeout_expired,
+    verdict,
+)
+from flytelite.engine.nodes import caching
+from flytelite.engine.nodes.node import NodeRun
+from flytelite.engine.record import Note
+from flytelite.engine.tasks import results
+
+if TYPE_CHECKING:
+    from flytelite.engine.nodes.array_report import ArrayReport
+
+
+class Element:
+    """``phase`` is a task phase, UNDEFINED until the first attempt; ``error`` is set when the element failed."""
+
+    def __init__(
+        self,
+        node: NodeRun,
+        template: tasks_pb2.TaskTemplate,
+        index: int,
+        report: ArrayReport,
+        inputs: literals_pb2.LiteralMap,
+    ) -> None:
+        self.node = node
+        self.template = template
+        self.index = index
+        self.inputs = inputs
+        self.outputs: literals_pb2.LiteralMap | None = None
+        self.error: execution_pb2.ExecutionError | None = None
+        self.key = notes.element_key(node.run.id, node.unique_id, index)
+        self.note = dict(node.services.view.note(self.key) or fresh_note())
+        self.phase: int = int(self.note.get("phase", TaskPhase.UNDEFINED))
+        self.cache_status = 0
+        self._report = report
+
+    @property
+    def attempt(self) -> int:
+        """The number of the current attempt, from 0."""
+        return int(self.note["attempt"])
+
+    @property
+    def work(self) -> attempts.Work:
+        """The current attempt. It is given the whole lists and picks its own items."""
+        node = self.node
+        return attempts.Work(
+            run=node.run,
+            template=self.template,
+            unique_id=naming.element_id(node.parent, node.node.id, self.index),
+            attempt=self.attempt,
+            inputs=self.inputs,
+            inputs_file=node.inputs_file,
+            output_directory=data.output_directory(node.output_directory / str(self.index), self.attempt),
+            element=self.index,
+        )
+
+    async def run(self, places: asyncio.Semaphore | None) -> None:
+        """Run the element to its end, in one of the places. What the task does never raises."""
+        if self.phase in TASK_TERMINAL:
+            await self._remember()
+            return
+        if self.phase == TaskPhase.UNDEFINED and await self._cached():
+            return
+        if places is None:
+            await self._attempts()
+        else:
+            async with places:
+                await self._attempts()
+
+    @property
+    def _caching(self) -> caching.Caching:
+        interface = caching.element_interface(self.template.interface)
+        work = self.work
+        return caching.Caching(work.run, self.template, interface, self.inputs, work.unique_id, self.attempt)
+
+    async def _cached(self) -> bool:
+        """Whether an equal run before answers for the element. It is known without ever having been queued."""
+        try:
+            found = await self._caching.lookup()
+        except NodeFailed as failure:
+            self._fail(failure)
+            return True
+        if found is None:
+            return False
+        await self._use(found)
+        return True
+
+    async def _use(self, found: Artifact) -> None:
+        await data.write_literals(self.work.output_directory / data.OUTPUTS, found.outputs)
+        self.outputs = found.outputs
+        self.cache_status = caching.Status.CACHE_HIT
+        self._change(TaskPhase.SUCCEEDED)
+
+    async def _store(self) -> None:
+        """Keep the outputs for runs to come, before anybody hears that there are any."""
+        metadata, kept = await self._caching.store(self.outputs or literals_pb2.LiteralMap(), self.node.id)
+        self.cache_status = metadata.cache_status
+        self._change(TaskPhase.SUCCEEDED, kept)
+
+    def _fail(self, failure: NodeFailed) -> None:
+        self.error = failure.error
+        self.note["error"] = failure.error.message
+        self._change(TaskPhase.FAILED)
+
+    async def _remember(self) -> None:
+        """An earlier engine brought the element to its end."""
+        if self.phase == TaskPhase.SUCCEEDED:
+            self.outputs = await data.read_literals(self.work.output_directory / data.OUTPUTS)
+        else:
+            self.error = execution_pb2.ExecutionError(message=self.note.get("error", ""))
+
+    async def _attempts(self) -> None:
+        allowed = max_attempts(self.node.node.array_node.node, self.template)
+        over = False
+        while not over:
+            cache = self._caching
+            if cache.serialized:
+                if "intent" not in self.note and (found := await cache.reserve()) is not None:
+                    await self._use(found)
+                    return
+                self.note["reservation"] = cache.key.reservation
+            try:
+                over = await self._once(allowed)
+            finally:
+                if cache.serialized and not self.node.run.stopping:
+                    cache.release()
+
+    async def _once(self, allowed: int) -> bool:
+        """One attempt; whether it was the last one."""
+        try:
+            self.outputs = await self._attempt()
+        except NodeFailed as failure:
+            final = self._spend(failure, allowed)
+            if final is not None:
+                self._fail(final)
+                return True
+            self._report.add(self, TaskPhase.FAILED)
+            self.note = next_attempt(self.note)
+            self._change(TaskPhase.UNDEFINED)
+            return False
+        await self._store()
+        return True
+
+    def _spend(self, failure: NodeFailed, allowed: int) -> NodeFailed | None:
+        if not failure.retryable:
+            return failure
+        try:
+            spend(self.note, failure, allowed)
+        except NodeFailed as final:
+            return final
+        return None
+
+    async def _attempt(self) -> literals_pb2.LiteralMap | None:
+        timeout = self.node.node.array_node.node.metadata.timeout
+        started = float(self.note.setdefault("started_at", self.node.now()))
+        left = started + seconds(timeout) - self.node.now() if seconds(timeout) else None
+        limit = asyncio.timeout(left)
+        try:
+            async with limit:
+                result = await attempts.run(self.work, self.note.get("intent"), self._queued, self._started)
+        except TimeoutError:
+            if limit.expired():
+                raise timeout_expired(timeout) from None
+            raise
+        except asyncio.CancelledError:
+            self._cancelled()
+            raise
+        if isinstance(result, results.Failed):
+            raise verdict(self.note, result.error, result.retryable)
+        return result.outputs
+
+    def _cancelled(self) -> None:
+        if self.node.run.stopping:
+            if "intent" in self.note:
+                self.note["stopped"] = True
+                self.node.services.sink.emit(notes={self.key: self.note})
+        elif self.phase != TaskPhase.UNDEFINED:
+            self._change(TaskPhase.ABORTED)
+
+    def _queued(self, intent: Note | None) -> None:
+        if intent is not None:
+            self.note["intent"] = dict(intent)
+        self._change(TaskPhase.QUEUED)
+
+    def _started(self) -> None:
+        self._change(TaskPhase.RUNNING)
+
+    def _change(self, phase: int, others: Mapping[str, Note | None] | None = None) -> None:
+        """The note is written at once; the event may tell of several elements and is sent a little later."""
+        self.phase = self.note["phase"] = phase
+        self.node.services.sink.emit(notes={self.key: self.note, **(others or {})})
+        self._report.add(self, phase)

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from flyteidl.core import catalog_pb2, execution_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
+
+from flytelite.engine.catalog import NoCacheVersion, inputs_hash, key_of, signature
+
+SUCCEEDED = execution_pb2.WorkflowExecution.SUCCEEDED
+Status = catalog_pb2.CatalogCacheStatus
+
+SOURCE = """
+import functools, os, time
+from pathlib import Path
+from flytekit import dynamic, map_task, task, workflow
+
+def ran(directory, what):
+    with open(directory + "/ran", "a") as file:
+        file.write(what + "\\n")
+
+@task(cache=True, cache_version="1", cache_ignore_input_vars=("directory",))
+def square(directory: str, a: int) -> int:
+    ran(directory, f"square{a}")
+    return a * a
+
+@workflow
+def wf(directory: str, a: int) -> int:
+    return square(directory=directory, a=a)
+
+@workflow
+def mapped(directory: str, values: list[int]) -> list[int]:
+    return map_task(functools.partial(square, directory=directory))(a=values)
+
+@dynamic(cache=True, cache_version="1", cache_ignore_input_vars=("directory",))
+def many(directory: str, n: int) -> list[int]:
+    ran(directory, "many")
+    return [square(directory=directory, a=i) for i in range(n)]
+
+@workflow
+def dyn(directory: str, n: int) -> list[int]:
+    return many(directory=directory, n=n)
+
+@task(cache=True, cache_version="1", cache_serialize=True, cache_ignore_input_vars=("directory",))
+def slow(directory: str, a: int) -> int:
+    ran(directory, "slow")
+    while not Path(directory + "/go").exists():
+        time.sleep(0.01)
+    return a
+
+@workflow
+def serial(directory: str, a: int) -> int:
+    return slow(directory=directory, a=a)
+"""
+
+
+def integer(value: int) -> literals_pb2.Literal:
+    return literals_pb2.Literal(scalar=literals_pb2.Scalar(primitive=literals_pb2.Primitive(integer=value)))
+
+
+def test_hashes_are_flytes():
+    both = literals_pb2.LiteralMap(literals={"1": integer(1), "2": integer(2)})
+    assert inputs_hash(both) == "GQid5LjHbakcW68DS3P2jp80QLbiF0olFHF2hTh5bg8"
+    assert inputs_hash(literals_pb2.LiteralMap()).startswith("GKw-c0Pw")
+    assert inputs_hash(both, ["1", "2"]) == inputs_hash(literals_pb2.LiteralMap())
+    kind = types_pb2.LiteralType(simple=types_pb2.INTEGER)
+    variables = {name: interface_pb2.Variable(type=kind, description=name) for name in "12"}
+    assert signature(interface_pb2.VariableMap(variables=variables)) == "UxVtPm0k"
+
+
+def test_a_literal_with_a_hash_counts_by_it_alone():
+    def inputs(value):
+        own = integer(value)
+        own.hash = "same"
+        return literals_pb2.LiteralMap(
+            literals={"x": literals_pb2.Literal(collection=literals_pb2.LiteralCollection(literals=[own]))}
+        )
+
+    assert inputs_hash(inputs(1)) == inputs_hash(inputs(2))
+
+
+def test_a_cached_task_needs_a_version():
+    with pytest.raises(NoCacheVersion):
+        key_of(tasks_pb2.TaskTemplate(), interface_pb2.TypedInterface(), literals_pb2.LiteralMap())
+
+
+def ran(bench) -> list[str]:
+    path = bench.directory / "ran"
+    return path.read_text().split() if path.exists() else []
+
+
+def again(bench, name, inputs, execution, **spec):
+    """One more execution of a workflow that was built before."""
+    bench.id = bench.ledger.create(execution, bench.closures[f"flow.{name}"], bench.literals(**inputs), **spec)
+    return bench.go(bench.id)
+
+
+def last_event(bench, execution, node="n0"):
+    events = [event for event in bench.ledger.of(node) if "id" in event.DESCRIPTOR.fields_by_name]
+    return [event for event in events if event.id.execution_id.name == execution][-1]
+
+
+def test_a_second_run_is_a_hit(bench):
+    inputs = {"directory": str(bench.directory), "a": 3}
+    assert bench.run(SOURCE, inputs=inputs).phase == SUCCEEDED
+    first = last_event(bench, "exec").task_node_metadata
+    assert first.cache_status == Status.CACHE_POPULATED
+    assert first.catalog_key.dataset_id.name == "flyte_task-flow.square"
+    assert first.catalog_key.artifact_tag.name.startswith("flyte_cached-")
+    assert again(bench, "wf", {**inputs, "directory": "/elsewhere"}, "second").phase == SUCCEEDED
+    assert bench.outputs() == {"o0": "9"}
+    assert ran(bench) == ["square3"]
+    id = bench.id
+    assert [line for line in bench.ledger.lines(id) if line.startswith("n0")] == ["n0 SUCCEEDED"]
+    second = last_event(bench, "second").task_node_metadata
+    assert second.cache_status == Status.CACHE_HIT
+    assert second.catalog_key.artifact_tag == first.catalog_key.artifact_tag
+    assert second.catalog_key.source_task_execution.node_execution_id.execution_id.name == "exec"
+    assert again(bench, "wf", inputs, "third", overwrite_cache=True).phase == SUCCEEDED
+    assert ran(bench) == ["square3", "square3"]
+    assert last_event(bench, "third").task_node_metadata.cache_status == Status.CACHE_POPULATED
+    assert again(bench, "wf", inputs, "fourth").phase == SUCCEEDED
+    source = last_event(bench, "fourth").task_node_metadata.catalog_key.source_task_execution
+    assert source.node_execution_id.execution_id.name == "third"
+
+
+def test_elements_are_cached_one_by_one(bench):
+    directory = str(bench.directory)
+    assert bench.run(SOURCE, "mapped", inputs={"directory": directory, "values": [1, 2]}).phase == SUCCEEDED
+    assert again(bench, "mapped", {"directory": directory, "values": [2, 3]}, "second").phase == SUCCEEDED
+    assert bench.outputs() == {"o0": "[4,9]"}
+    assert sorted(ran(bench)) == ["square1", "square2", "square3"]
+    resources = {}
+    for event in bench.ledger.events:
+        if "task_type" in event.DESCRIPTOR.fields_by_name and event.parent_node_execution_id.execution_id == bench.id:
+            for resource in event.metadata.external_resources:
+                resources[resource.index] = resource
+    assert resources[0].cache_status == Status.CACHE_HIT
+    assert resources[0].phase == execution_pb2.TaskExecution.SUCCEEDED
+    assert resources[1].cache_status == Status.CACHE_POPULATED
+
+
+def test_a_dynamic_node_is_cached_as_a_whole(bench):
+    inputs = {"directory": str(bench.directory), "n": 2}
+    assert bench.run(SOURCE, "dyn", inputs=inputs).phase == SUCCEEDED
+    assert again(bench, "dyn", inputs, "second").phase == SUCCEEDED
+    assert bench.outputs() == {"o0": "[0,1]"}
+    assert sorted(ran(bench)) == ["many", "square0", "square1"]
+    assert [line for line in bench.ledger.lines(bench.id) if line.startswith("n0")] == ["n0 SUCCEEDED"]
+
+
+def test_serialized_runs_wait_for_each_other(bench):
+    bench.build(SOURCE, "serial")
+    inputs = bench.literals(directory=str(bench.directory), a=5)
+    ids = [bench.ledger.create(name, bench.closures["flow.serial"], inputs) for name in ("first", "second")]
+
+    async def main():
+        propeller = bench.engine()
+        await propeller.start()
+        await bench.ledger.until(lambda: "n0 TE0 RUNNING" in bench.ledger.lines())
+        await bench.ledger.until(lambda: bench.ledger.lines().count("n0 QUEUED") == 2)
+        (bench.directory / "go").touch()
+        closures = [await asyncio.wait_for(bench.ledger.ended(id), 60) for id in ids]
+        await propeller.stop()
+        return closures
+
+    assert [closure.phase for closure in asyncio.run(main())] == [SUCCEEDED, SUCCEEDED]
+    assert ran(bench) == ["slow"]
+    lines = [[line for line in bench.ledger.lines(id) if line.startswith("n0")] for id in ids]
+    assert ["n0 QUEUED", "n0 SUCCEEDED"] in lines
+    assert not [key for key in bench.ledger.notes if key.startswith("reservation")]
