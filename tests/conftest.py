@@ -153,21 +153,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environ(home: Path) -> dict[str, str]:
     """The whole environment of the processes under test: nothing of the developer's own settings gets in."""
     kept = {name: os.environ[name] for name in ("TMPDIR", "SYSTEMROOT") if name in os.environ}
-    # flytekit 1.16 knows no default image for newer Pythons, and does not start without one.
-    image = {"FLYTE_INTERNAL_IMAGE": "flytekit:local"} if sys.version_info >= (3, 13) else {}
-    return (
-        kept
-        | image
-        | {
-            "PATH": os.defpath,
-            "HOME": str(home),
-            "LANG": "C.UTF-8",
-            "TZ": "UTC",
-            "COLUMNS": "200",
-            "NO_COLOR": "1",
-            "TERM": "dumb",
-        }
-    )
+    return kept | {
+        "PATH": os.defpath,
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "COLUMNS": "200",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+    }
 
 
 @pytest.fixture(scope="session")

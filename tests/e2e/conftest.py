@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -159,15 +159,6 @@ class Client:
         )
         found = self.remote.client.raw.list_task_executions_paginated(request).task_executions
         return sorted(found, key=lambda attempt: attempt.id.retry_attempt)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def default_image(environ: dict[str, str]) -> Iterator[None]:
-    """What the clients in child processes have, flytekit in this process has too."""
-    with pytest.MonkeyPatch.context() as patch:
-        if image := environ.get("FLYTE_INTERNAL_IMAGE"):
-            patch.setenv("FLYTE_INTERNAL_IMAGE", image)
-        yield
 
 
 @pytest.fixture(scope="session")
