@@ -56,5 +56,8 @@ class Executor(Protocol):
     async def adopt(self, directory: Path, token: str) -> Attempt:
         """Take over what an earlier engine started there; an attempt that cannot be found again ends as lost."""
 
+    def warm(self) -> None:
+        """Prepare, in the background, for the first command. Returns at once."""
+
     async def close(self) -> None:
         """Give up the executor's own processes; attempts are not touched."""

@@ -19,6 +19,10 @@ import signal
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CANNOT_EXECUTE = 127
 
 PROCESS = "process"
@@ -84,13 +88,13 @@ class Task:
             except (ProcessLookupError, PermissionError):
                 pass
 
-    def run(self, argv: list[str]) -> None:
-        """Fork, and become the program in the child."""
+    def run(self, become: Callable[[], object]) -> None:
+        """Fork, and have the child become the task."""
         held = {signal.SIGTERM, signal.SIGALRM}
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         self.pid = os.fork()
         if self.pid == 0:
-            become(argv, held)
+            begin(become, held)
         try:
             os.setpgid(self.pid, self.pid)
         except OSError:
@@ -98,25 +102,34 @@ class Task:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
 
-def become(argv: list[str], held: set[signal.Signals]) -> None:
-    """In the child: a process group of its own, the system's signal behaviour, no lock, and then the program."""
+def begin(become: Callable[[], object], held: set[signal.Signals]) -> None:
+    """In the child: a process group of its own, the system's signal behaviour, no lock, and then the task."""
     try:
         os.setpgid(0, 0)
         for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
-        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
-        os.execvp(argv[0], argv)  # noqa: S606  there is no shell
+        become()
     except OSError as error:
-        os.write(2, f"flytelite cannot execute {argv[0]}: {error.strerror}\n".encode())
+        os.write(2, f"flytelite cannot start the task: {error}\n".encode())
     finally:
         os._exit(CANNOT_EXECUTE)
 
 
-def main() -> None:
-    """Run one attempt."""
-    directory, token, grace, *argv = sys.argv[1:]
-    task = Task(float(grace))
+def execute(argv: list[str]) -> None:
+    """Become a program; says so in the log when there is no such program."""
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606  there is no shell
+    except OSError as error:
+        os.write(2, f"flytelite cannot execute {argv[0]}: {error.strerror}\n".encode())
+
+
+def attend(directory: str, token: str, grace: float, become: Callable[[], object]) -> None:
+    """Run one attempt to its end; ``become`` makes the forked child its task and does not return."""
+    task = Task(grace)
     identity: list[tuple[str, object]] = [
         ("token", token),
         ("pid", os.getpid()),
@@ -128,7 +141,7 @@ def main() -> None:
     if os.path.exists(f"{directory}/{CANCEL}"):
         task.end()
     started = time.time()
-    task.run(argv)
+    task.run(become)
     write(directory, PROCESS, [*identity, ("task_pid", task.pid), ("task_start_time", start_time(task.pid))])
     if task.ending:
         task.end()
@@ -149,6 +162,12 @@ def main() -> None:
             ("cpu_time", usage.ru_utime + usage.ru_stime),
         ],
     )
+
+
+def main() -> None:
+    """Run the attempt that the command line names."""
+    directory, token, grace, *argv = sys.argv[1:]
+    attend(directory, token, float(grace), lambda: execute(argv))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from flytelite.engine.executors import shim
+from flytelite.engine.executors.attempt import read_record
 from flytelite.engine.executors.interface import Command
-from flytelite.engine.executors.subprocess import SubprocessExecutor, _read
+from flytelite.engine.executors.subprocess import SubprocessExecutor
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -165,8 +166,8 @@ def test_adopting_settles_from_the_exit_record(tmp_path):
 def test_a_killed_shim_is_a_lost_attempt_and_its_task_ends(tmp_path):
     async def main():
         attempt = await SubprocessExecutor().start(tmp_path, "t1", python(tmp_path, "import time; time.sleep(60)"))
-        await holds(lambda: "task_pid" in _read(tmp_path / shim.PROCESS))
-        record = _read(tmp_path / shim.PROCESS)
+        await holds(lambda: "task_pid" in read_record(tmp_path / shim.PROCESS))
+        record = read_record(tmp_path / shim.PROCESS)
         os.kill(int(record["pid"]), signal.SIGKILL)
         assert (await attempt.wait()).lost
         task = int(record["task_pid"])

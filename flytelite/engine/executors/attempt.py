@@ -1,0 +1,119 @@
+"""A command under a shim: how it is waited for, ended and settled, whoever started the shim."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from flytelite.engine.executors import shim
+from flytelite.engine.executors.interface import Outcome
+
+LOCK = "lock"
+"""Held by the shim for as long as it lives, from before it is started."""
+
+
+class ShimAttempt:
+    """A shim and its task. ``gone`` returns when the shim is dead."""
+
+    def __init__(self, directory: Path, token: str, gone: Coroutine[Any, Any, None]) -> None:
+        self.directory = directory
+        self.token = token
+        self._watch: asyncio.Task[Outcome] = asyncio.create_task(self._finish(gone))
+
+    async def wait(self) -> Outcome:
+        """How it ended, once it has."""
+        return await asyncio.shield(self._watch)
+
+    def cancel(self) -> None:
+        """The shim passes SIGTERM on and keeps the grace period, even if this engine should end meanwhile."""
+        if self._watch.done():
+            return
+        # In this order: a shim that has not written who it is looks for the file afterwards.
+        (self.directory / shim.CANCEL).touch()
+        if pid := _shim_pid(self.directory, self.token):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGTERM)
+
+    async def _finish(self, gone: Coroutine[Any, Any, None]) -> Outcome:
+        await gone
+        return await asyncio.to_thread(_settle, self.directory, self.token)
+
+
+def adopted(directory: Path, token: str) -> ShimAttempt:
+    """The attempt that an earlier engine started in a directory; lost when there is none."""
+    return ShimAttempt(directory, token, unlocked(directory / LOCK))
+
+
+async def unlocked(lock: Path) -> None:
+    """Wait for a lock that the system gives back when its holder dies, however it dies."""
+    loop = asyncio.get_running_loop()
+    free = loop.create_future()
+
+    def tell() -> None:
+        if not free.done():
+            free.set_result(None)
+
+    def watch() -> None:
+        try:
+            descriptor = os.open(lock, os.O_RDWR)
+        except FileNotFoundError:
+            pass  # nothing was ever started there
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.close(descriptor)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell)
+
+    # A thread of its own: a pool would be full of waiting threads. Daemon: it must not keep a stopping server.
+    threading.Thread(target=watch, name=f"waits for {lock.parent}", daemon=True).start()
+    await free
+
+
+def _settle(directory: Path, token: str) -> Outcome:
+    """The exit record's word, which is the only proof of an end that can be trusted."""
+    record = read_record(directory / shim.EXIT)
+    if record.get("token") == token:
+        return Outcome(
+            exit_code=int(record["exit_code"]),
+            signal=int(record["signal"]),
+            started_at=float(record["started_at"]),
+            ended_at=float(record["ended_at"]),
+            peak_memory=int(record["peak_memory"]),
+            cpu_time=float(record["cpu_time"]),
+        )
+    _kill_orphan(directory, token)
+    return Outcome(lost=True)
+
+
+def _kill_orphan(directory: Path, token: str) -> None:
+    """End a task whose shim was killed: its result could not be trusted, and its successor must run alone."""
+    record = read_record(directory / shim.PROCESS)
+    pid = int(record.get("task_pid", 0))
+    if not pid or record.get("token") != token or record.get("boot_id") != shim.boot_id():
+        return
+    if (started := shim.start_time(pid)) and started == record.get("task_start_time"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _shim_pid(directory: Path, token: str) -> int:
+    record = read_record(directory / shim.PROCESS)
+    pid = int(record.get("pid", 0))
+    same = record.get("token") == token and record.get("boot_id") == shim.boot_id()
+    return pid if same and pid and shim.start_time(pid) == record.get("start_time", "") else 0
+
+
+def read_record(path: Path) -> dict[str, str]:
+    """The names and values of a shim's record; none when there is no such file."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    return {name: value for name, _, value in (line.partition(" ") for line in lines)}
