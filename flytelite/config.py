@@ -14,6 +14,8 @@ DEFAULT_PORT = 30080
 DEFAULT_DATA_DIR = Path(".flytelite")
 FILE_NAME = "flytelite.yaml"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+EXECUTORS = ("fork", "subprocess")
+"""How flytekit's tasks start: forked from a process that has imported flytekit, or as new processes."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Settings:
     max_message_bytes: int = 64 * 1024 * 1024
     max_upload_expiry: int = 3600
     raw_output_prefix: str = ""
+    executor: str = "fork"
     log_level: str = "info"
 
     @property
@@ -118,6 +121,8 @@ def _convert(name: str, value: Any, source: str) -> Any:
         if kind is tuple:
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items if str(item).strip())
+        if name == "executor" and value not in EXECUTORS:
+            raise ValueError(f"it is one of {', '.join(EXECUTORS)}")
         return str(value)
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"setting {name} from {source} has an unusable value {value!r}: {error}") from error
@@ -133,4 +138,4 @@ def _kind_of(default: Any, name: str) -> type:
 
 _KINDS: dict[str, type] = {f.name: _kind_of(f.default, f.name) for f in fields(Settings)}
 
-__all__ = ["DEFAULT_DATA_DIR", "DEFAULT_PORT", "LOOPBACK", "Settings", "load"]
+__all__ = ["DEFAULT_DATA_DIR", "DEFAULT_PORT", "EXECUTORS", "LOOPBACK", "Settings", "load"]

@@ -26,6 +26,10 @@ def command(
     ] = None,
     grpc_port: Annotated[int | None, typer.Option(help="A second port that speaks gRPC only.")] = None,
     data_dir: DataDir = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(help="How flytekit's tasks start: fork (in milliseconds) or subprocess. Default: fork."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
     write_config: Annotated[
         bool, typer.Option("--write-config", help="Also write ~/.flyte/config.yaml, so that nothing need be exported.")
@@ -37,7 +41,7 @@ def command(
     verbose: Verbose = False,
 ) -> None:
     """Start the server and serve until Ctrl-C."""
-    flags = {"host": host, "port": port, "grpc_port": grpc_port, "data_dir": data_dir}
+    flags = {"host": host, "port": port, "grpc_port": grpc_port, "data_dir": data_dir, "executor": executor}
     if verbose:
         flags["log_level"] = "debug"
     settings = config.load(flags)

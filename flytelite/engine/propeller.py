@@ -13,6 +13,7 @@ from flytelite.config import Settings
 from flytelite.engine import execution
 from flytelite.engine.aborting import abort_all
 from flytelite.engine.events import WORKFLOW_TERMINAL, WorkflowPhase
+from flytelite.engine.executors.fork_executor import ForkServerExecutor
 from flytelite.engine.executors.interface import Executor
 from flytelite.engine.executors.subprocess import SubprocessExecutor
 from flytelite.engine.failures import SYSTEM, execution_error
@@ -45,20 +46,22 @@ class Propeller:
     def __init__(
         self, view: ReadView, sink: EventSink, settings: Settings, endpoint: str, executor: Executor | None = None
     ) -> None:
+        host = from_host(os.environ)
         self._services = Services(
             view=view,
             sink=sink,
             settings=settings,
             endpoint=endpoint,
-            executor=executor or SubprocessExecutor(),
+            executor=executor or _executor(settings, host),
             bundles=Bundles(settings.data_dir / "bundles"),
-            host=from_host(os.environ),
+            host=host,
         )
         self._entries: dict[_Key, _Entry] = {}
         self._stopping = False
 
     async def start(self) -> None:
         """Resume every unfinished execution."""
+        self._services.executor.warm()
         for id in self._services.view.unfinished():
             self.launch(id)
 
@@ -138,6 +141,10 @@ class Propeller:
         else:
             return True
         return not run.aborting
+
+
+def _executor(settings: Settings, host: dict[str, str]) -> Executor:
+    return ForkServerExecutor(host) if settings.executor == "fork" else SubprocessExecutor()
 
 
 async def _fail(run: Run, error: Exception) -> None:

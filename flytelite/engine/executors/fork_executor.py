@@ -1,0 +1,135 @@
+"""Task processes forked from a process that has flytekit imported; anything else is a plain subprocess."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import shutil
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from flytelite.engine.executors.attempt import LOCK, ShimAttempt, adopted
+from flytelite.engine.executors.fork_client import ForkServer, Gone, Refused, hung_up
+from flytelite.engine.executors.fork_commands import EXECUTE, interpreter_for, interpreter_of
+from flytelite.engine.executors.interface import Command
+from flytelite.engine.executors.subprocess import SubprocessExecutor
+
+SUPPORTED = sys.platform == "linux"
+"""Elsewhere libraries of the system do not survive a fork."""
+
+LOSSES = 3
+"""So many fork servers of an environment may end one after the other without having started anything."""
+
+logger = logging.getLogger(__name__)
+
+
+class ForkServerExecutor:
+    """Forks flytekit's task commands from one fork server per Python environment.
+
+    ``host`` is the environment that tasks get from this machine, before their own variables. ``otherwise`` starts
+    what cannot be forked.
+    """
+
+    def __init__(self, host: Mapping[str, str], otherwise: SubprocessExecutor | None = None) -> None:
+        self.host = dict(host)
+        self.otherwise = otherwise or SubprocessExecutor()
+        self._servers: dict[str, ForkServer] = {}
+        self._losses: dict[str, int] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def start(self, directory: Path, token: str, command: Command) -> ShimAttempt:
+        """Start the command; ``directory`` must exist. Raises OSError."""
+        interpreter = interpreter_for(command, self.host) if SUPPORTED else None
+        while interpreter is not None and self._losses.get(interpreter, 0) < LOSSES:
+            attempt = await self._fork(interpreter, directory, token, command)
+            if attempt is not None:
+                return attempt
+        return await self.otherwise.start(directory, token, command)
+
+    async def adopt(self, directory: Path, token: str) -> ShimAttempt:
+        """Wait for what runs there, if anything does, however it was started."""
+        return adopted(directory, token)
+
+    def warm(self) -> None:
+        """Have the fork server of flytelite's own environment import flytekit, in the background."""
+        script = shutil.which(EXECUTE, path=self.host.get("PATH")) if SUPPORTED else None
+        interpreter = interpreter_of(Path(script)) if script is not None else None
+        if interpreter is not None:
+            self._server(interpreter)
+
+    async def close(self) -> None:
+        """End the fork servers; attempts are not touched."""
+        for server in self._servers.values():
+            self._retire(server)
+        self._servers.clear()
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    async def _fork(self, interpreter: str, directory: Path, token: str, command: Command) -> ShimAttempt | None:
+        server = self._server(interpreter)
+        request = {
+            "directory": str(directory),
+            "token": token,
+            "grace": self.otherwise.grace,
+            "argv": command.argv,
+            "env": dict(command.env),
+            "cwd": str(command.cwd),
+        }
+        try:
+            async with _descriptors(directory, command) as (lock, log):
+                connection = await server.start(request, lock, log)
+        except Gone:
+            self._lost(server)
+            return None
+        except Refused as refusal:
+            self._give_up(server, str(refusal))
+            return None
+        self._losses.pop(interpreter, None)
+        return ShimAttempt(directory, token, hung_up(connection))
+
+    def _server(self, interpreter: str) -> ForkServer:
+        server = self._servers.get(interpreter)
+        if server is not None and server.outdated():
+            self._retire(server)
+            server = None
+        if server is None:
+            server = self._servers[interpreter] = ForkServer(interpreter, self.host)
+        return server
+
+    def _lost(self, server: ForkServer) -> None:
+        """Make room for another one, unless that has happened already or happens all the time."""
+        interpreter = server.interpreter
+        if self._servers.get(interpreter) is not server:
+            return
+        losses = 1 if server.served else self._losses.get(interpreter, 0) + 1
+        if losses >= LOSSES:
+            self._give_up(server, "its fork server ends each time it is started")
+            return
+        self._losses[interpreter] = losses
+        self._retire(self._servers.pop(interpreter))
+
+    def _give_up(self, server: ForkServer, reason: str) -> None:
+        if self._servers.pop(server.interpreter, None) is not server:
+            return
+        self._losses[server.interpreter] = LOSSES
+        logger.warning("until the next start, tasks of %s are new processes: %s", server.interpreter, reason)
+        self._retire(server)
+
+    def _retire(self, server: ForkServer) -> None:
+        task = asyncio.create_task(server.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+@contextlib.asynccontextmanager
+async def _descriptors(directory: Path, command: Command) -> AsyncIterator[tuple[int, int]]:
+    """The attempt's lock, taken, and its log: the waiter gets them, so there is no moment without the lock."""
+    with (directory / LOCK).open("ab") as lock, command.log.open("ab") as log:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # a fork server that has just ended may still be about to let go of it
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        yield lock.fileno(), log.fileno()

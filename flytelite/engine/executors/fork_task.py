@@ -1,0 +1,257 @@
+"""What a forked process does to be the flytekit task process that a command line would have made.
+
+Runs inside a fork server, in the task's own Python environment: standard library, flytekit and what flytekit needs.
+``prepare`` is called once, before the first fork; ``run`` in each forked child.
+"""
+# Names and privacy here are those of the interpreter and of flytekit.
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import random
+import shutil
+import signal
+import site
+import sys
+import tempfile
+import threading
+import time
+import types
+import weakref
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+STARTUP_HOOKS = frozenset({"sitecustomize", "usercustomize"})
+"""Modules that an interpreter imports by itself when it starts."""
+
+FAILED_FLUSH = 120
+"""The interpreter's exit code when what was printed cannot be written."""
+
+DOCSTRING = "Short.\n\nLong.\n\n:param a: text\n:returns: text\n"
+
+
+class Entrypoint:
+    """One of flytekit's commands, and its command line without click's parser, which costs milliseconds."""
+
+    def __init__(self, name: str, command: Any) -> None:
+        import click
+
+        self.name = name
+        self.command = command
+        self.numbers: set[str] = set()
+        self.names: dict[str, str] = {}
+        required = []
+        for parameter in command.params:
+            if not isinstance(parameter, click.Option):
+                continue
+            if parameter.required:
+                required.append(f"{parameter.opts[0]}=0")
+            if not parameter.is_flag and parameter.nargs == 1 and not parameter.multiple:
+                self.names.update(dict.fromkeys(parameter.opts, parameter.name))
+                if parameter.type is click.INT:
+                    self.numbers.add(parameter.name)
+        (self.rest,) = [parameter.name for parameter in command.params if isinstance(parameter, click.Argument)]
+        # click itself says what is passed for what is not given.
+        self.defaults: dict[str, Any] = command.make_context(name, [*required, "--", "x"]).params
+
+    def parameters(self, arguments: Sequence[str]) -> dict[str, Any] | None:
+        """What click would make of ``--name value ... -- rest``; None for anything else."""
+        if "--" not in arguments:
+            return None
+        end = arguments.index("--")
+        given: dict[str, Any] = {}
+        for name, value in zip(arguments[:end:2], arguments[1:end:2], strict=False):
+            parameter = self.names.get(name)
+            if parameter is None or parameter in given or value.startswith("--"):
+                return None
+            given[parameter] = value
+        rest = tuple(arguments[end + 1 :])
+        required = {parameter.name for parameter in self.command.params if parameter.required}
+        if end % 2 or not rest or not required <= given.keys() | {self.rest}:
+            return None
+        try:
+            given.update({name: int(given[name]) for name in self.numbers & given.keys()})
+        except ValueError:
+            return None
+        return {**self.defaults, **given, self.rest: rest}
+
+    def call(self, program: str, arguments: Sequence[str]) -> None:
+        """Run the command as its console script does. Raises SystemExit, and what the script would raise."""
+        import click
+
+        parameters = self.parameters(arguments)
+        if parameters is not None:
+            context = click.Context(self.command, info_name=os.path.basename(program))  # noqa: PTH119
+            context.params = parameters
+            self.command.make_context = lambda *_, **__: context
+        self.command.main(list(arguments), os.path.basename(program))  # noqa: PTH119
+
+
+class Prepared:
+    """What the process was like once flytekit was imported, for its children to start from."""
+
+    def __init__(self) -> None:
+        self.umask = os.umask(0o022)
+        os.umask(self.umask)
+        self.path = list(sys.path)
+        from flytekit.bin import entrypoint
+
+        commands = (entrypoint.execute_task_cmd, entrypoint.map_execute_task_cmd)
+        self.entrypoints = {command.name: Entrypoint(command.name, command) for command in commands}
+        _warm()
+        _forget_exit_callbacks()
+        names = {name.partition(".")[0] for name in sys.modules}
+        self.libraries = (names | STARTUP_HOOKS) - set(sys.builtin_module_names)
+        self.places = {path: os.stat(path).st_mtime_ns for path in _site_packages()}  # noqa: PTH116
+
+
+def prepare() -> Prepared:
+    """Import flytekit and whatever its tasks need first. Raises what an import raises."""
+    # Tasks log for machines, not for people at a terminal: flytekit asks this variable while it is imported.
+    os.environ.setdefault("FLYTE_INTERNAL_EXECUTION_ID", "fork-server")
+    prepared = Prepared()
+    gc.collect()
+    gc.freeze()
+    return prepared
+
+
+def _warm() -> None:
+    """Do once what every task would do first, as far as it leaves no thread and no open file behind."""
+    from flytekit.core import data_persistence
+    from flytekit.core.docstring import Docstring
+
+    Docstring(docstring=DOCSTRING)
+    shutil.rmtree(data_persistence.flyte_tmp_dir)
+    _fresh_context()  # in a flytekit that it does not fit, it fails here and not in every task
+    shutil.rmtree(data_persistence.flyte_tmp_dir)
+
+
+def _forget_exit_callbacks() -> None:
+    """What libraries registered belongs to this process: tasks run their own callbacks, and the interpreter's."""
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    atexit.register(logging.shutdown)
+    pools = sys.modules.get("multiprocessing.util")
+    if pools is not None:
+        atexit.register(pools._exit_function)
+
+
+def _site_packages() -> list[str]:
+    places = [*site.getsitepackages(), site.getusersitepackages()]
+    return [place for place in places if place in sys.path and os.path.isdir(place)]  # noqa: PTH112
+
+
+def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str) -> NoReturn:
+    """Become the process of that command; ``argv[0]`` is the path of flytekit's console script.
+
+    The log is on descriptors 1 and 2 and nothing else is open. A working directory that would have other modules take
+    the place of those that are imported already gets an interpreter of its own.
+    """
+    os.umask(prepared.umask)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    paths = [os.path.abspath(path) for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]  # noqa: PTH100
+    if any(shadows(path, prepared.libraries) for path in paths):
+        os.execve(argv[0], argv, env)  # noqa: S606  there is no shell
+    sys.argv = list(argv)
+    sys.orig_argv = [sys.executable, *argv]
+    sys.path[:] = list(dict.fromkeys([os.path.dirname(argv[0]), *paths, *prepared.path]))  # noqa: PTH120
+    _fresh_main(argv[0])
+    _fresh_state()
+    _leave(_call(prepared.entrypoints[os.path.basename(argv[0])], argv))  # noqa: PTH119
+
+
+def shadows(directory: str, libraries: frozenset[str] | set[str]) -> bool:
+    """Whether modules in a directory, which comes first in the path, have the names of imported libraries."""
+    try:
+        entries = os.listdir(directory)  # noqa: PTH208
+    except OSError:
+        return False
+    for entry in entries:
+        stem, _, suffix = entry.partition(".")
+        if stem in libraries and (suffix in ("py", "pyc") or suffix.endswith("so")):
+            return True
+        if entry in libraries and os.path.exists(f"{directory}/{entry}/__init__.py"):  # noqa: PTH110
+            return True
+    return False
+
+
+def _fresh_main(program: str) -> None:
+    """A ``__main__`` like the console script's, for multiprocessing and pickle."""
+    main = types.ModuleType("__main__")
+    main.__file__ = program
+    main.__dict__["__builtins__"] = sys.modules["builtins"]
+    sys.modules["__main__"] = main
+
+
+def _fresh_state() -> None:
+    """What every interpreter makes for itself, so that no two tasks share it."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as interpreters start
+    random.seed()
+    numbers = sys.modules.get("numpy.random")
+    if numbers is not None:
+        numbers.seed()
+    tempfile.tempdir = None
+    _fresh_context()
+
+
+def _fresh_context() -> None:
+    """Do again what flytekit does when it is imported and that depends on the environment or makes directories."""
+    from flytekit.configuration import DataConfig
+    from flytekit.core import context_manager, data_persistence
+
+    place = tempfile.mkdtemp(prefix="flyte-")
+    data_persistence.flyte_tmp_dir = place
+    provider = data_persistence.FileAccessProvider(
+        local_sandbox_dir=f"{place}/sandbox", raw_output_prefix=f"{place}/raw", data_config=DataConfig.auto()
+    )
+    data_persistence.default_local_file_access_provider = provider
+    context_manager.default_local_file_access_provider = provider
+    context_manager.FlyteContextManager.initialize()
+
+
+def _call(entrypoint: Entrypoint, argv: list[str]) -> int:
+    """Run the command; the exit code that an interpreter would make of how it ended."""
+    try:
+        try:
+            entrypoint.call(argv[0], argv[1:])
+        finally:
+            _flush()  # as an interpreter does before it says how its script ended
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            return (ended.code or 0) & 0xFF
+        print(ended.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End as an interpreter does, but for taking itself apart."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    os._exit(code if _flush() else FAILED_FLUSH)
+
+
+def _flush() -> bool:
+    """Write out what was printed; whether that worked."""
+    written = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except (OSError, ValueError):
+            written = False
+    return written

@@ -1,0 +1,393 @@
+"""Forked tasks beside the same tasks as plain subprocesses, in real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flyteidl.core import literals_pb2
+
+from flytelite.engine.executors import shim
+from flytelite.engine.executors.attempt import read_record
+from flytelite.engine.executors.fork_executor import ForkServerExecutor
+from flytelite.engine.executors.subprocess import SubprocessExecutor
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
+
+
+def both(forks, make):
+    """The same attempt forked and as a plain subprocess: outcomes and benches."""
+    forked, plain = make(), make()
+
+    async def main():
+        attempts = [
+            await executor.start(bench.directory, "t", bench.command)
+            for executor, bench in ((SubprocessExecutor(), plain), (forks.executor, forked))
+        ]
+        return [await attempt.wait() for attempt in attempts]
+
+    expected, outcome = forks.runner.run(main())
+    return (outcome, forked), (expected, plain)
+
+
+def is_forked(bench) -> bool:
+    """Whether the task's waiter is a fork server's child rather than a shim of its own; asked while it runs."""
+    pid = int(read_record(bench.directory / shim.PROCESS)["pid"])
+    return "fork_server" in Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+# Parity
+
+
+def test_a_forked_task_finds_what_a_new_process_would(forks, workshop):
+    (outcome, forked), (expected, plain) = both(forks, lambda: workshop.bench("describe", env={"TZ": "Asia/Tokyo"}))
+    assert (outcome.exit_code, expected.exit_code) == (0, 0)
+    found, wanted = json.loads(forked.result), json.loads(plain.result)
+    assert found == wanted
+    assert found["zone"][1] == 9
+    assert found["temporary"] == found["sandbox"].rstrip("/") == "DIR/tmp"
+
+
+@pytest.mark.parametrize("how", ["raise", "exit with words", "die", "close", "late", "interrupt", "pools"])
+def test_a_forked_task_ends_as_a_new_process_would(forks, workshop, how):
+    (outcome, forked), (expected, plain) = both(forks, lambda: workshop.bench("end", how))
+    assert (outcome.exit_code, outcome.signal, outcome.lost) == (expected.exit_code, expected.signal, expected.lost)
+    assert sorted(os.listdir(forked.outputs)) == sorted(os.listdir(plain.outputs))
+    assert without_times(forked.log) == without_times(plain.log)
+    if forked.error is not None:
+        assert forked.plain(forked.error.message) == plain.plain(plain.error.message)
+        assert (forked.error.code, forked.error.kind) == (plain.error.code, plain.error.kind)
+
+
+def without_times(log: str) -> list[str]:
+    lines = [line.partition('"asctime"')[0] + line.partition('"name"')[2] for line in log.splitlines()]
+    return [line for line in lines if line] + [line for line in log.splitlines() if "asctime" not in line]
+
+
+def test_exit_codes(forks, workshop):
+    benches = [workshop.bench("end", how) for how in ("exit", "exit now", "nothing")]
+    assert [outcome.exit_code for outcome in forks.run(*benches)] == [3, 4, 0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--resolver", "no.such.resolver", "--", "task-module", "actions"],
+        ["--no-such-option", "1", "--", "x"],
+        ["--resolver=flytekit.core.python_auto_container.default_task_resolver", "task-module", "actions", "task-name",
+         "lucky"],
+        ["--resolver", "flytekit.core.python_auto_container.default_task_resolver", "--", "task-module", "gone",
+         "task-name", "x"],
+    ],
+    ids=["unknown resolver", "unknown option", "click's other syntax", "unknown module"],
+)  # fmt: skip
+def test_unusual_command_lines_end_as_in_a_new_process(forks, workshop, arguments):
+    (outcome, forked), (expected, plain) = both(forks, lambda: workshop.bench("", arguments=arguments))
+    assert outcome.exit_code == expected.exit_code
+    assert sorted(os.listdir(forked.outputs)) == sorted(os.listdir(plain.outputs))
+    assert len(forked.log.splitlines()) == len(plain.log.splitlines())
+
+
+def test_an_element_of_a_map_task(forks, workshop):
+    arguments = ["--resolver", "flytekit.core.array_node_map_task.ArrayNodeMapTaskResolver", "--", "vars", ""]
+    arguments += ["resolver", "flytekit.core.python_auto_container.default_task_resolver"]
+    arguments += ["task-module", "actions", "task-name", "twice"]
+    env = {"BATCH_JOB_ARRAY_INDEX_VAR_NAME": "FLYTE_K8S_ARRAY_INDEX", "FLYTE_K8S_ARRAY_INDEX": "1"}
+    bench = workshop.bench("", program="pyflyte-map-execute", arguments=arguments, env=env)
+    inputs = literals_pb2.LiteralMap()
+    for number in (20, 21):
+        inputs.literals["number"].collection.literals.add().scalar.primitive.integer = number
+    (bench.directory / "inputs.pb").write_bytes(inputs.SerializeToString())
+    (outcome,) = forks.run(bench)
+    assert outcome.exit_code == 0, bench.log
+    found = literals_pb2.LiteralMap.FromString((bench.outputs / "outputs.pb").read_bytes())
+    assert found.literals["o0"].scalar.primitive.integer == 42
+
+
+# Isolation
+
+
+def test_no_attempt_sees_what_another_did_to_its_process(forks, workshop):
+    traces, after = workshop.bench("leave_traces"), workshop.bench("find_traces")
+    forks.run(traces)
+    forks.run(after)
+    assert json.loads(after.result) == [None, False, os.umask(0o022), False, False, False]
+
+
+def test_random_numbers_differ(forks, workshop):
+    benches = [workshop.bench("lucky") for _ in range(3)]
+    forks.run(*benches)
+    assert len({bench.result for bench in benches}) == 3
+
+
+def test_two_code_versions_at_once(forks, workshop, until):
+    def version(text):
+        source = textwrap.dedent(f"""
+            from flytekit import task
+            from actions import hold
+            @task
+            def tell(text: str) -> str:
+                hold(text=text)
+                import late
+                return "{text} " + late.TEXT
+            """)
+        actions = "import time\nfrom pathlib import Path\ndef hold(text):\n    Path('running').touch()\n"
+        actions += "    while not Path(text).exists(): time.sleep(0.01)\n"
+        files = {"told.py": source, "late.py": f"TEXT = 'late {text}'", "actions.py": actions}
+        return workshop.bench("tell", str(workshop.root / "go"), module="told", files=files)
+
+    async def main():
+        benches = [version("one"), version("two")]
+        attempts = [await forks.executor.start(one.directory, one.directory.name, one.command) for one in benches]
+        await until(lambda: all((one.work / "running").exists() for one in benches))
+        assert all(is_forked(one) for one in benches)
+        (workshop.root / "go").touch()
+        for attempt in attempts:
+            await attempt.wait()
+        return [one.result for one in benches]
+
+    assert forks.runner.run(main()) == ["one late one", "two late two"]
+
+
+def test_what_a_task_leaves_running_ends_with_it(forks, workshop, until):
+    bench = workshop.bench("fork")
+    forks.run(bench)
+    forks.runner.run(until(lambda: not alive(int(bench.result))))
+
+
+# Ends and losses
+
+
+def test_cancel_is_heard_and_enforced(forks, workshop, until):
+    async def main():
+        polite, deaf = workshop.bench("hold", "never"), workshop.bench("ignore")
+        executor = ForkServerExecutor(workshop.host, SubprocessExecutor(grace=0.2))
+        executor._servers = forks.executor._servers
+        attempts = [await executor.start(one.directory, "t", one.command) for one in (polite, deaf)]
+        await until(lambda: all((one.work / "running").exists() for one in (polite, deaf)))
+        for attempt in attempts:
+            attempt.cancel()
+        return [(await attempt.wait()).signal for attempt in attempts]
+
+    assert forks.runner.run(main()) == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_cancel_before_the_task_runs(forks, workshop):
+    async def main():
+        bench = workshop.bench("hold", "never")
+        attempt = await forks.executor.start(bench.directory, "t", bench.command)
+        attempt.cancel()
+        return await attempt.wait()
+
+    assert forks.runner.run(main()).signal == signal.SIGTERM
+
+
+def test_a_killed_waiter_is_a_lost_attempt_and_its_task_ends(forks, workshop, until):
+    async def main():
+        bench = workshop.bench("hold", "never")
+        attempt = await forks.executor.start(bench.directory, "t", bench.command)
+        await until((bench.work / "running").exists)
+        record = read_record(bench.directory / shim.PROCESS)
+        os.kill(int(record["pid"]), signal.SIGKILL)
+        assert (await attempt.wait()).lost
+        await until(lambda: not alive(int(record["task_pid"])))
+
+    forks.runner.run(main())
+
+
+def test_the_death_of_the_fork_server_harms_no_attempt_and_stops_no_new_one(forks, workshop, until):
+    async def main(server):
+        go = workshop.root / "go"
+        benches = [workshop.bench("hold", str(go)) for _ in range(3)]
+        attempts = [await forks.executor.start(one.directory, "t", one.command) for one in benches]
+        await until(lambda: all((one.work / "running").exists() for one in benches))
+        os.kill(server, signal.SIGKILL)
+        after = workshop.bench("hold", str(go))
+        attempts.append(await forks.executor.start(after.directory, "t", after.command))
+        await until((after.work / "running").exists)
+        assert is_forked(after)
+        go.touch()
+        return [(await attempt.wait()).exit_code for attempt in attempts]
+
+    forks.run(workshop.bench("lucky"))
+    server = forks.server_pid()
+    assert forks.runner.run(main(server)) == [0, 0, 0, 0]
+    assert forks.server_pid() != server
+
+
+ENGINE = """
+import asyncio, os, sys
+from pathlib import Path
+from flytelite.engine.executors.fork_executor import ForkServerExecutor
+from flytelite.engine.executors.interface import Command
+async def main():
+    directory, argv, env = Path(sys.argv[1]), sys.argv[2:], dict(os.environ)
+    executor = ForkServerExecutor({name: value for name, value in env.items() if name not in ("TMPDIR", "PYTHONPATH")})
+    command = Command(tuple(argv), env, directory / "work", directory / "task.log")
+    await executor.start(directory, "t", command)
+    (server,) = executor._servers.values()
+    while not (directory / "work/running").exists():
+        await asyncio.sleep(0.01)
+    print((await server._process).pid, flush=True)
+    os._exit(9)
+asyncio.run(main())
+"""
+
+
+def test_an_attempt_outlives_its_engine_and_is_adopted_and_the_fork_server_does_not(forks, workshop, until):
+    bench = workshop.bench("hold", "go")
+    engine = subprocess.run(
+        [sys.executable, "-c", ENGINE, str(bench.directory), *bench.command.argv],
+        env=dict(bench.command.env), cwd=Path(__file__).parents[4], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert engine.returncode == 9, engine.stderr
+
+    async def main():
+        await until(lambda: not alive(int(engine.stdout)))
+        attempt = await SubprocessExecutor().adopt(bench.directory, "t")
+        assert is_forked(bench)
+        (bench.work / "go").touch()
+        return await attempt.wait()
+
+    outcome = forks.runner.run(main())
+    assert (outcome.exit_code, outcome.lost) == (0, False)
+    assert bench.result == "held"
+
+
+def test_closing_ends_the_fork_server_and_no_attempt(workshop, until):
+    async def main():
+        executor = ForkServerExecutor(workshop.host)
+        executor.warm()
+        (server,) = executor._servers.values()
+        bench = workshop.bench("hold", "go")
+        attempt = await executor.start(bench.directory, "t", bench.command)
+        await until((bench.work / "running").exists)
+        await executor.close()
+        assert not alive((await server._process).pid)
+        (bench.work / "go").touch()
+        return await attempt.wait()
+
+    assert asyncio.run(main()).exit_code == 0
+
+
+def test_closing_while_flytekit_is_imported(workshop):
+    async def main():
+        executor = ForkServerExecutor(workshop.host)
+        executor.warm()
+        (server,) = executor._servers.values()
+        await executor.close()
+        return (await server._process).pid
+
+    assert not alive(asyncio.run(main()))
+
+
+# When not to fork
+
+
+def test_a_variable_that_is_read_at_the_start_gets_a_new_process(forks, workshop):
+    (outcome, forked), (_, plain) = both(
+        forks, lambda: workshop.bench("lucky", env={"FLYTE_SDK_LOGGING_LEVEL": str(logging.INFO)})
+    )
+    assert outcome.exit_code == 0
+    assert len(forked.log.splitlines()) == len(plain.log.splitlines()) > 5
+
+
+def test_a_module_with_the_name_of_a_library_gets_a_new_interpreter(forks, workshop):
+    files = {
+        "mine.py": "from flytekit import task\n@task\ndef tell(text: str) -> str:\n    return text\n",
+        "sitecustomize.py": "print('customised', flush=True)",
+    }
+    bench = workshop.bench("tell", "x", module="mine", files=files)
+    (outcome,) = forks.run(bench)
+    assert (outcome.exit_code, bench.result) == (0, "x")
+    assert bench.log.startswith("customised")
+
+
+def test_a_program_of_another_name_is_a_subprocess(forks, workshop):
+    bench = workshop.bench("")
+    bench.command = replace(bench.command, argv=("/bin/sh", "-c", "echo $0; exit 5"))
+    (outcome,) = forks.run(bench)
+    assert (outcome.exit_code, bench.log) == (5, "/bin/sh\n")
+
+
+def test_packages_installed_later_get_a_new_fork_server(forks, workshop):
+    forks.run(workshop.bench("lucky"))
+    before = forks.server_pid()
+    (server,) = forks.executor._servers.values()
+    place = next(iter(server._places))
+    server._places[place] -= 1  # as if something had been installed since
+    forks.run(workshop.bench("lucky"))
+    assert forks.server_pid() != before
+
+
+# Environments without a fork server
+
+
+def environment_of(directory: Path, python: str) -> str:
+    """A console script like pip's, run by a Python that is a shell script; the environment's PATH."""
+    for name, text in (
+        ("python", python.replace("@PYTHON@", sys.executable)),
+        (
+            "pyflyte-execute",
+            f"#!{directory}/python\nimport sys\nfrom flytekit.bin.entrypoint import execute_task_cmd\n"
+            "sys.exit(execute_task_cmd())\n",
+        ),
+    ):
+        (directory / name).write_text(text)
+        (directory / name).chmod(0o755)
+    return str(directory / "pyflyte-execute")
+
+
+@pytest.mark.parametrize(
+    ("python", "reason"),
+    [
+        (
+            '#!/bin/sh\ncase "$1" in *fork_server.py) echo x >> "$(dirname "$0")/starts"; exit 1;; esac\n'
+            'exec @PYTHON@ "$@"\n',
+            "ends each time",
+        ),
+        (
+            '#!/bin/sh\ncase "$1" in *fork_server.py) export PYTHONPATH="$(dirname "$0")/site";; esac\n'
+            'exec @PYTHON@ "$@"\n',
+            "started 1 threads",
+        ),
+    ],
+    ids=["crashes", "threads"],
+)
+def test_without_a_fork_server_tasks_are_subprocesses_and_one_line_says_why(workshop, tmp_path, caplog, python, reason):
+    (tmp_path / "bin/site").mkdir(parents=True)
+    (tmp_path / "bin/site/sitecustomize.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
+    script = environment_of(tmp_path / "bin", python)
+
+    async def main():
+        executor = ForkServerExecutor(workshop.host)
+        for _ in range(2):
+            bench = workshop.bench("lucky")
+            command = replace(bench.command, argv=(script, *bench.command.argv[1:]))
+            attempt = await executor.start(bench.directory, "t", command)
+            assert (await attempt.wait()).exit_code == 0, bench.log
+        await executor.close()
+
+    asyncio.run(main())
+    (record,) = caplog.records
+    assert reason in record.getMessage()
+    starts = tmp_path / "bin/starts"
+    assert not starts.exists() or len(starts.read_text().splitlines()) == 3
