@@ -50,7 +50,7 @@ def component(name: str) -> str:
     """The name as one part of a path; what could leave the directory or hide in it is percent-encoded."""
     if _PLAIN.fullmatch(name):
         return name
-    return quote(name, safe=" ").replace(".", "%2E")
+    return quote(name, safe=" ").replace(".", "%2E") or "%"
 
 
 def execution_directory(settings: Settings, id: identifier_pb2.WorkflowExecutionIdentifier) -> Path:
