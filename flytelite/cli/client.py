@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read at import; what a user needs to know is in the errors
 
 import grpc
 from flyteidl.admin import (

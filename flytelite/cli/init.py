@@ -39,4 +39,4 @@ def command(
         except OSError as error:
             raise Usage(f"{copy} cannot be written: {error.strerror}") from error
         print(f"  {copy}")
-    print(f"next: cd {target} and read README.md")
+    print(f"next: read {target / 'README.md'}")

@@ -17,14 +17,19 @@ from flytelite.cli.options import DataDir, Verbose
 from flytelite.errors import FlyteError
 from flytelite.server.data_directory import CONFIG_FILE, Running, flytectl_config
 
+MAX_PORT = 65535
+
 
 def command(
     *,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port for gRPC and HTTP; 0 takes a free one. Default: 30080.")
+        int | None,
+        typer.Option(min=0, max=MAX_PORT, help="Port for gRPC and HTTP; 0 takes a free one. Default: 30080."),
     ] = None,
-    grpc_port: Annotated[int | None, typer.Option(help="A second port that speaks gRPC only.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=1, max=MAX_PORT, help="A second port that speaks gRPC only.")
+    ] = None,
     data_dir: DataDir = None,
     executor: Annotated[
         str | None,
