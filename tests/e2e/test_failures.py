@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,22 @@ def test_a_module_missing_on_the_worker_is_named(client: Any, server: Any, pyfly
     assert client.phase(execution) == "FAILED"
     assert execution.closure.error.code == "USER:RuntimeError"
     assert "No module named 'left_behind'" in execution.closure.error.message
+
+
+def test_pyflyte_recovers_from_the_node_that_failed(client: Any, server: Any, pyflyte: Any, tmp_path: Path) -> None:
+    failed = client.run("faults.unprepared", place=str(tmp_path))
+    assert client.phase(failed) == "FAILED"
+    (tmp_path / "missing").write_text("3")
+    target = ["-p", "flytesnacks", "-d", "development", "--execution-id", failed.id.name]
+    printed = pyflyte("execution", *target, "recover", env=server.by_config_file).stdout
+    (name,) = re.findall(r"development:(\w+)", printed)
+    recovered = client.wait(client.remote.fetch_execution(name=name))
+    assert recovered.outputs["o0"] == 23
+    assert (tmp_path / "ledger").read_text() == "prepared\n"
+    assert {name: node.closure.phase for name, node in client.nodes(recovered).items() if name in ("n0", "n1")} == {
+        "n0": 10,  # RECOVERED
+        "n1": 3,  # SUCCEEDED
+    }
 
 
 def test_run_prints_the_outputs_and_returns_0(flytelite: Any, here: dict[str, str], faults: Path) -> None:

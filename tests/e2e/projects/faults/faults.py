@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from flytekit import current_context, task, workflow
 from flytekit.exceptions.user import FlyteRecoverableException
@@ -62,3 +63,20 @@ def leave(value: int) -> int:
 @workflow
 def leaving(value: int) -> int:
     return leave(value=value)
+
+
+@task
+def prepare(place: str) -> int:
+    with (Path(place) / "ledger").open("a") as ledger:
+        ledger.write("prepared\n")
+    return 20
+
+
+@task
+def complete(place: str, prepared: int) -> int:
+    return prepared + int((Path(place) / "missing").read_text())
+
+
+@workflow
+def unprepared(place: str) -> int:
+    return complete(place=place, prepared=prepare(place=place))
