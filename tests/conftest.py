@@ -31,7 +31,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Ask ``condition`` until it answers something true, and return that; fail, naming ``what``, after ``seconds``."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.02)):

@@ -91,7 +91,7 @@ class Client:
         """Start an execution of a workflow of the projects."""
         return self.remote.execute(self.register(name), inputs=inputs)
 
-    def wait(self, execution: Any, sync_nodes: bool = False, seconds: int = 30) -> Any:
+    def wait(self, execution: Any, sync_nodes: bool = False, seconds: int = 90) -> Any:
         """Wait for the end; a run that does not end in time fails the test with what the server printed."""
         from flytekit.exceptions.user import FlyteTimeout
 

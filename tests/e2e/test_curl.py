@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shlex
 import shutil
 import subprocess
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,6 +51,16 @@ def curl(server: Any) -> Any:
 @pytest.fixture(scope="module")
 def version(client: Any) -> str:
     return str(client.register("greetings.greeting").id.version)
+
+
+def test_the_lines_of_the_readme(curl: Any, client: Any) -> None:
+    client.register("greetings.greeting")
+    readme = Path(__file__).parents[2] / "README.md"
+    lines = re.findall(r"^\$ (curl .*)$", readme.read_text(), re.MULTILINE)
+    assert lines
+    for line in lines:
+        answer = curl(line)
+        assert "code" not in answer, (line, answer)
 
 
 def test_version(curl: Any) -> None:
@@ -105,18 +117,20 @@ def test_what_does_not_exist_is_a_404_with_a_message(curl: Any) -> None:
 
 
 def through_curl(words: list[str]) -> str:
-    return subprocess.run([*words, "--silent", "--max-time", "20"], capture_output=True, text=True, check=True).stdout
+    command = [*words, "--silent", "--max-time", "20", "--noproxy", "*"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def through_http(words: list[str]) -> str:
     """The same request where curl is not installed."""
-    url = urlsplit(next(word for word in words if word.startswith("http://")))
+    address = next(word for word in words if re.match(r"(http://)?localhost:", word))
+    url = urlsplit(address if "//" in address else f"//{address}")
     method = words[words.index("-X") + 1] if "-X" in words else "GET"
     body = words[words.index("-d") + 1] if "-d" in words else None
     headers = dict(word.split(": ", 1) for flag, word in pairwise(words) if flag == "-H")
     connection = http.client.HTTPConnection(url.netloc, timeout=20)
     try:
-        connection.request(method, url.path, body, headers)
+        connection.request(method, f"{url.path}?{url.query}", body, headers)
         return connection.getresponse().read().decode()
     finally:
         connection.close()
