@@ -15,6 +15,7 @@ from flyteidl.core import identifier_pb2
 
 from flytelite.cli.bundle import make_bundle, upload_bundle
 from flytelite.cli.client import TIMEOUT, Client
+from flytelite.cli.compilation import check
 from flytelite.cli.endpoint import Endpoint
 from flytelite.cli.failure import Failure
 from flytelite.cli.serialization import Registrable, Serializer, content_version, prepare_flytekit
@@ -77,6 +78,7 @@ class Program:
         reason lies in the user's code.
         """
         draft = self._serializer.serialize()
+        check(client, self._source, draft)
         with tempfile.TemporaryDirectory(prefix="flytelite-bundle-") as directory:
             bundle = make_bundle(self._source, Path(directory))
             url = upload_bundle(client, bundle, self._project, self._domain)

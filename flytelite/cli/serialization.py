@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -91,10 +93,13 @@ class Serializer:
 
 
 def prepare_flytekit() -> None:
-    """Give flytekit a default image where it has none of its own, which makes it fail at import otherwise."""
+    """Import flytekit, with a default image where it has none of its own and would fail, and with our Ctrl-C."""
     if sys.version_info[:2] > LAST_PYTHON_WITH_IMAGE:
         image = f"cr.flyte.org/flyteorg/flytekit:py{sys.version_info.major}.{sys.version_info.minor}-latest"
         os.environ.setdefault("FLYTE_INTERNAL_IMAGE", image)
+    handler = signal.getsignal(signal.SIGINT)
+    importlib.import_module("flytekit")
+    signal.signal(signal.SIGINT, handler)  # flytekit's own ends the process without a word
 
 
 def make_remote(endpoint: Endpoint, project: str, domain: str) -> Any:

@@ -110,7 +110,7 @@ def find_entity(module: ModuleType, name: str) -> Any:
     if found is None:
         raise Usage(f"{module.__file__} has no {name!r}; its tasks, workflows and launch plans: {names}")
     kind = "function" if callable(found) else type(found).__name__
-    line = _definition_line(module, name)
+    line = definition_line(module, name)
     raise Usage(
         f"{module.__file__}, line {line}: {name} is a plain {kind}, not a task, workflow or launch plan; "
         f"this file has: {names}"
@@ -175,7 +175,8 @@ def _causes(error: BaseException) -> Iterable[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def _definition_line(module: ModuleType, name: str) -> int:
+def definition_line(module: ModuleType, name: str) -> int:
+    """The line where a module defines a name; 1 when it does not do so at sight."""
     tree = ast.parse(Path(module.__file__ or "").read_text())
     for node in ast.walk(tree):
         targets = node.targets if isinstance(node, ast.Assign) else []
