@@ -97,6 +97,9 @@ async def run(
         except container.BadTaskFormat as error:
             queued(None)
             return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
+        except OSError as error:
+            queued(None)
+            return _not_started(error)
         token = secrets.token_hex(16)
         queued({"token": token, "directory": str(work.place.attempt), "argv": list(command.argv)})
         await work.run.services.sink.durable()
@@ -105,13 +108,17 @@ async def run(
     try:
         outcome = await _outcome(starting, started)
     except OSError as error:
-        message = f"the process cannot be started: {error}"
-        return results.Failed(execution_error(SYSTEM, "FailedToBuildResource", message), retryable=True)
+        return _not_started(error)
     except asyncio.CancelledError:
         await _end(starting)
         await asyncio.to_thread(work.place.clear)
         raise
     return await asyncio.to_thread(_result, work, outcome)
+
+
+def _not_started(error: OSError) -> results.Failed:
+    message = f"the process cannot be started: {error}"
+    return results.Failed(execution_error(SYSTEM, "FailedToBuildResource", message), retryable=True)
 
 
 async def _outcome(starting: asyncio.Future[Attempt], started: Callable[[], None]) -> Outcome:
@@ -140,7 +147,6 @@ def _result(work: Work, outcome: Outcome) -> results.Succeeded | results.Failed:
 async def _command(work: Work) -> Command:
     """The attempt's command. Raises BadTaskFormat."""
     found = container.container_of(work.template)
-    await asyncio.to_thread(work.output_directory.mkdir, parents=True, exist_ok=True)
     return await container.command(
         found, _variables(work), _environment(work, found), work.place, work.run.services.bundles
     )

@@ -93,7 +93,13 @@ class Level:
         upstream = [self.tasks[id] for id in self._upstream.get(node_id, ()) if id in self.tasks and id != inside]
         if upstream:
             await asyncio.wait(upstream)
+        if any(task.cancelled() or task.exception() is not None for task in upstream):
+            await self.ending()
         return all(task.result().phase not in _BLOCKING for task in upstream)
+
+    async def ending(self) -> None:
+        """Wait to be cancelled: a node of this level failed, so all others are about to be."""
+        await asyncio.Event().wait()
 
     def fail(self, error: execution_pb2.ExecutionError) -> None:
         """Remember why the level fails: the first failure, or under the lenient policy the last."""

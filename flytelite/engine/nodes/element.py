@@ -52,6 +52,7 @@ class Element:
         self.phase: int = int(self.note.get("phase", TaskPhase.UNDEFINED))
         self.cache_status = 0
         self._report = report
+        self._work: attempts.Work | None = None
 
     @property
     def attempt(self) -> int:
@@ -61,6 +62,11 @@ class Element:
     @property
     def work(self) -> attempts.Work:
         """The current attempt. It is given the whole lists and picks its own items."""
+        if self._work is None or self._work.attempt != self.attempt:
+            self._work = self._new_work()
+        return self._work
+
+    def _new_work(self) -> attempts.Work:
         node = self.node
         return attempts.Work(
             run=node.run,

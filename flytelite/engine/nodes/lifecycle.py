@@ -64,7 +64,7 @@ async def _recorded(run: NodeRun) -> NodeResult:
         raise NodeTimedOut
     if closure.phase in (NodePhase.FAILED, NodePhase.ABORTED):
         if closure.phase == NodePhase.ABORTED and run.level.is_doomed():
-            await asyncio.Event().wait()  # the failure that caused the abort is about to end this level
+            await run.level.ending()
         raise NodeFailed(closure.error)
     if closure.phase == NodePhase.SKIPPED:
         return NodeResult(NodePhase.SKIPPED)

@@ -137,7 +137,7 @@ class NodeRun:
 
     def emit(self, *events: Event, forget: bool = False) -> None:
         """Record what is pending, these events and the node's note in one batch."""
-        self.note["at"] = self._last
+        self.note["at"] = max(self._last, float(self.note.get("at", 0.0)))
         batch = [*self.pending, *events]
         notes = {**self.pending_notes, self.key: None if forget else self.note}
         self.drop_pending()

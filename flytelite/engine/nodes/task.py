@@ -87,7 +87,7 @@ class Report:
     def __init__(self, node: NodeRun, template: tasks_pb2.TaskTemplate) -> None:
         self.node = node
         self.template = template
-        self.known = False
+        self.known = "intent" in node.note
         self.work = attempts.Work(
             run=node.run,
             template=template,

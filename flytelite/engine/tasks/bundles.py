@@ -70,35 +70,39 @@ def parse(argv: Sequence[str]) -> FastExecute | None:
     return FastExecute(distribution, destination or ".", tuple(rest))
 
 
+_Stamp = tuple[str, int, int, int]
+
+
 class Bundles:
     """The cache of unpacked distributions below ``directory``."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._unpacked: dict[tuple[str, int, int, int], asyncio.Task[Path]] = {}
+        self._unpacking: dict[Path, asyncio.Task[None]] = {}
+        self._known: dict[_Stamp, Path] = {}
+
+    def place_known(self, distribution: str, target: Path) -> bool:
+        """Copy the files of a distribution that is in the cache; False when it is not. Blocks a little."""
+        unpacked = self._known.get(_stamp(distribution))
+        if unpacked is None or not unpacked.is_dir():
+            return False
+        shutil.copytree(unpacked, target, symlinks=True, dirs_exist_ok=True)
+        return True
 
     async def place(self, distribution: str, target: Path) -> None:
-        """Copy the files of a distribution into ``target``. Raises UnusableBundle."""
-        unpacked = await self.unpacked(distribution)
-        await asyncio.to_thread(shutil.copytree, unpacked, target, symlinks=True, dirs_exist_ok=True)
-
-    async def unpacked(self, distribution: str) -> Path:
-        """The cache's directory with the distribution's files; they must not be changed. Raises UnusableBundle."""
+        """Copy the files of a distribution into ``target``, unpacked once by all who ask. Raises UnusableBundle."""
         path = local_path(distribution)
-        try:
-            status = await asyncio.to_thread(path.stat)
-        except OSError as error:
-            raise UnusableBundle(f"the code bundle {distribution} cannot be read: {error.strerror}") from error
-        key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
-        task = self._unpacked.get(key)
+        task = self._unpacking.get(path)
         if task is None:
-            task = asyncio.create_task(asyncio.to_thread(self._unpack, path))
-            self._unpacked[key] = task
-        try:
-            return await asyncio.shield(task)
-        except UnusableBundle:
-            self._unpacked.pop(key, None)
-            raise
+            task = self._unpacking[path] = asyncio.create_task(asyncio.to_thread(self._learn, distribution))
+            task.add_done_callback(lambda _: self._unpacking.pop(path, None))
+        await asyncio.shield(task)
+        if not await asyncio.to_thread(self.place_known, distribution, target):
+            raise UnusableBundle(f"the code bundle {distribution} changed while it was unpacked")
+
+    def _learn(self, distribution: str) -> None:
+        stamp = _stamp(distribution)
+        self._known[stamp] = self._unpack(local_path(distribution))
 
     def _unpack(self, archive: Path) -> Path:
         with archive.open("rb") as file:
@@ -121,6 +125,16 @@ class Bundles:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return target
+
+
+def _stamp(distribution: str) -> _Stamp:
+    """What tells a file from itself after a change."""
+    path = local_path(distribution)
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UnusableBundle(f"the code bundle {distribution} cannot be read: {error.strerror}") from error
+    return (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def local_path(uri: str) -> Path:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,37 +95,53 @@ async def command(
 ) -> Command:
     """Make the attempt's directories and its command.
 
-    ``env`` is all of the environment but what the place adds. Raises BadTaskFormat.
+    ``env`` is all of the environment but what the place adds. Raises BadTaskFormat, and OSError when a directory
+    cannot be made.
     """
     try:
-        argv = await asyncio.to_thread(templates.render, [*container.command, *container.args], variables)
-        fast = bundles.parse(argv)
-        await asyncio.to_thread(place.make)
-        if fast is not None:
-            argv = await _unpacked(fast, place, cache)
+        prepared = await asyncio.to_thread(_prepare, container, variables, place, cache)
+        if prepared.missing:
+            await cache.place(prepared.missing, place.work)
     except (templates.UnknownInput, bundles.UnusableBundle) as error:
         raise BadTaskFormat(str(error)) from error
-    if not argv:
+    if not prepared.argv:
         raise BadTaskFormat("neither command nor args of the task's container are set")
     environment = dict(env)
     environment["TMPDIR"] = str(place.temporary)
-    if fast is not None:
+    if prepared.has_code:
         paths = [environment.get("PYTHONPATH", ""), str(place.work)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return Command(argv=_program(argv, environment), env=environment, cwd=place.work, log=place.log)
+    return Command(argv=_program(prepared.argv, environment), env=environment, cwd=place.work, log=place.log)
 
 
-async def _unpacked(fast: bundles.FastExecute, place: Place, cache: bundles.Bundles) -> list[str]:
-    if not fast.distribution or bundles.is_local(fast.distribution):
-        if fast.distribution:
-            await cache.place(fast.distribution, place.work)
-        return list(fast.command)
-    # Only flytekit knows how to fetch from other stores: it unpacks into the working directory itself.
-    options = ["--additional-distribution", fast.distribution, "--dest-dir", "."]
-    return [bundles.FAST_EXECUTE, *options, "--", *fast.wrapped]
+@dataclass(frozen=True)
+class _Prepared:
+    """``missing`` is a distribution that has not been unpacked yet."""
+
+    argv: Sequence[str]
+    has_code: bool = False
+    missing: str = ""
 
 
-def _program(argv: list[str], env: Mapping[str, str]) -> tuple[str, ...]:
+def _prepare(
+    container: tasks_pb2.Container, variables: templates.Variables, place: Place, cache: bundles.Bundles
+) -> _Prepared:
+    """All that blocks but is quick, in one turn of a thread."""
+    Path(variables.output_prefix).mkdir(parents=True, exist_ok=True)
+    argv = templates.render([*container.command, *container.args], variables)
+    fast = bundles.parse(argv)
+    place.make()
+    if fast is None:
+        return _Prepared(argv)
+    if not bundles.is_local(fast.distribution):
+        # Only flytekit knows how to fetch from other stores: it unpacks into the working directory itself.
+        options = ["--additional-distribution", fast.distribution, "--dest-dir", "."]
+        return _Prepared([bundles.FAST_EXECUTE, *options, "--", *fast.wrapped], has_code=True)
+    there = not fast.distribution or cache.place_known(fast.distribution, place.work)
+    return _Prepared(fast.command, has_code=True, missing="" if there else fast.distribution)
+
+
+def _program(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
     found = shutil.which(argv[0], path=env.get("PATH"))
     if found is not None:
         return (found, *argv[1:])
