@@ -119,11 +119,11 @@ class Client:
         return self.call(self.admin.GetNodeExecution, node_execution_pb2.NodeExecutionGetRequest(id=id))
 
     def node_executions(
-        self, id: identifier_pb2.WorkflowExecutionIdentifier, parent: str = ""
+        self, id: identifier_pb2.WorkflowExecutionIdentifier, parent: str = "", filters: str = ""
     ) -> Iterator[node_execution_pb2.NodeExecution]:
         """The node executions of an execution, or the children of one of them, in the order they were made."""
         request = node_execution_pb2.NodeExecutionListRequest(
-            workflow_execution_id=id, unique_parent_id=parent, sort_by=_by_creation()
+            workflow_execution_id=id, unique_parent_id=parent, filters=filters, sort_by=_by_creation()
         )
         return self.pages(self.admin.ListNodeExecutions, request, "node_executions")
 

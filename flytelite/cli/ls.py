@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +18,7 @@ from flytelite.cli.options import DEFAULT_DOMAIN, DEFAULT_PROJECT, Domain, Endpo
 
 if TYPE_CHECKING:
     from flytelite.cli.client import Client
-
-Rows = Iterable[Sequence[str]]
+    from flytelite.cli.nodes import NodeView
 
 
 class Kind(enum.StrEnum):
@@ -47,18 +47,22 @@ class Query:
 
     project: str
     domain: str
-    limit: int
+    limit: int | None
     filters: str
     execution: str
 
 
 @dataclass(frozen=True)
 class Listing:
-    """How one kind is fetched and which columns it has; the first column is the name."""
+    """How one kind is fetched and shown."""
 
     fetch: Callable[[Client, Query], Iterable[Any]]
     columns: Sequence[str]
     row: Callable[[Any], Sequence[str]]
+    message: Callable[[Any], Any] = lambda item: item
+    """The API's message of an item, for -o json and -o yaml."""
+    name: Callable[[Any], str] = lambda item: item.id.name
+    limit: int | None = 20
 
 
 def command(
@@ -67,7 +71,9 @@ def command(
     *,
     project: Project = DEFAULT_PROJECT,
     domain: Domain = DEFAULT_DOMAIN,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many. Default: 20, and all nodes of an execution.")
+    ] = None,
     filter: Annotated[
         str, typer.Option("--filter", help="Flyte's filter language, e.g. 'eq(phase,FAILED)+eq(workflow.name,w)'.")
     ] = "",
@@ -75,7 +81,7 @@ def command(
     endpoint: EndpointFlag = None,
     verbose: Verbose = False,
 ) -> None:
-    """List executions, workflows, tasks, launch plans, projects, or the nodes of an execution; newest first."""
+    """List executions, workflows, tasks, launch plans, projects, or the nodes of an execution."""
     from flytelite.cli.client import Client
     from flytelite.cli.endpoint import discover
 
@@ -87,14 +93,14 @@ def command(
         )
     listing = LISTINGS[kind]
     with Client(discover(endpoint)) as client:
-        items = list(listing.fetch(client, Query(project, domain, limit, filter, execution)))
+        items = list(listing.fetch(client, Query(project, domain, limit or listing.limit, filter, execution)))
     if output is Format.TABLE:
         _print_table(listing.columns, [listing.row(item) for item in items])
     elif output is Format.NAME:
         for item in items:
-            print(listing.row(item)[0])
+            print(listing.name(item))
     else:
-        _print_documents(items, output)
+        _print_documents([listing.message(item) for item in items], output)
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -159,23 +165,31 @@ def _project_row(item: Any) -> Sequence[str]:
     return item.id, item.name, ", ".join(domain.id for domain in item.domains), item.description
 
 
-def _nodes(client: Client, query: Query) -> Iterable[Any]:
-    from flyteidl.admin import node_execution_pb2
+def _nodes(client: Client, query: Query) -> Iterable[tuple[int, NodeView]]:
+    """Each with its depth in the tree."""
     from flyteidl.core import identifier_pb2
 
+    from flytelite.cli.nodes import NodeReader
+
     id = identifier_pb2.WorkflowExecutionIdentifier(project=query.project, domain=query.domain, name=query.execution)
-    request = node_execution_pb2.NodeExecutionListRequest(workflow_execution_id=id, filters=query.filters)
-    request.sort_by.key = "created_at"
-    request.sort_by.direction = request.sort_by.ASCENDING
     client.execution(id)  # an execution that does not exist is said so
-    return client.pages(client.admin.ListNodeExecutions, request, "node_executions", query.limit)
+    top = NodeReader(client).read(id, filters=query.filters)
+    return itertools.islice((item for node in top for item in node.walk()), query.limit)
 
 
-def _node_row(item: Any) -> Sequence[str]:
-    from flyteidl.core import execution_pb2
-
-    phase = execution_pb2.NodeExecution.Phase.Name(item.closure.phase)
-    return item.id.node_id, phase, *_times(item.closure), item.closure.error.code
+def _node_row(item: tuple[int, NodeView]) -> Sequence[str]:
+    depth, node = item
+    started, duration = _times(node.message.closure)
+    attempts = node.attempts
+    return (
+        f"{'  ' * depth}{node.id}",
+        attempts.task or "-",
+        node.phase_name,
+        started,
+        duration,
+        str(attempts.count or "-"),
+        attempts.logs[-1] if attempts.logs else "-",
+    )
 
 
 def _request(query: Query) -> Any:
@@ -210,6 +224,15 @@ LISTINGS: Mapping[Kind, Listing] = {
         ("NAME", "VERSION", "STATE", "WORKFLOW", "CREATED"),
         _launch_plan_row,
     ),
-    Kind.PROJECTS: Listing(_projects, ("ID", "NAME", "DOMAINS", "DESCRIPTION"), _project_row),
-    Kind.NODES: Listing(_nodes, ("NODE", "PHASE", "STARTED", "DURATION", "ERROR"), _node_row),
+    Kind.PROJECTS: Listing(
+        _projects, ("ID", "NAME", "DOMAINS", "DESCRIPTION"), _project_row, name=lambda item: item.id
+    ),
+    Kind.NODES: Listing(
+        _nodes,
+        ("NODE", "TASK", "PHASE", "STARTED", "DURATION", "ATTEMPTS", "LOG"),
+        _node_row,
+        message=lambda item: item[1].message,
+        name=lambda item: item[1].message.id.node_id,
+        limit=None,
+    ),
 }

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from flyteidl.admin import node_execution_pb2, task_execution_pb2
 from flyteidl.core import execution_pb2, identifier_pb2
 
 from flytelite.cli.client import Client
 
 LOG_NAME = "log file"
+"""How the logs begin that are files; those of a map task's items are numbered."""
 _BOUNDARY = ("start-node", "end-node")
+_NOT_STARTED = (execution_pb2.NodeExecution.UNDEFINED, execution_pb2.NodeExecution.QUEUED)
+_OVER = (
+    execution_pb2.NodeExecution.SUCCEEDED,
+    execution_pb2.NodeExecution.FAILED,
+    execution_pb2.NodeExecution.ABORTED,
+    execution_pb2.NodeExecution.SKIPPED,
+    execution_pb2.NodeExecution.TIMED_OUT,
+    execution_pb2.NodeExecution.RECOVERED,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,8 @@ class Attempts:
     count: int = 0
     task: str = ""
     logs: tuple[str, ...] = ()
+    failure_log: str = ""
+    """Of the last attempt, of a map task the last item that failed."""
     items: tuple[int, int] | None = None
     """Of a map task: items done, items in all."""
 
@@ -31,18 +44,24 @@ class Attempts:
 class NodeView:
     """One node execution and, below it, those of its sub-workflow, branch, dynamic part or child execution."""
 
-    id: str
-    identifier: identifier_pb2.NodeExecutionIdentifier
-    phase: int
-    started_at: datetime.datetime | None
-    duration: datetime.timedelta | None
+    message: node_execution_pb2.NodeExecution
     attempts: Attempts
     children: tuple[NodeView, ...] = field(default=())
 
     @property
+    def id(self) -> str:
+        """The node's name in its workflow."""
+        return str(self.message.metadata.spec_node_id or self.message.id.node_id)
+
+    @property
     def key(self) -> str:
         """What tells it from every other node execution, those of child executions included."""
-        return _key(self.identifier)
+        return _key(self.message)
+
+    @property
+    def phase(self) -> int:
+        """A flyteidl.core.NodeExecution.Phase."""
+        return int(self.message.closure.phase)
 
     @property
     def phase_name(self) -> str:
@@ -52,9 +71,16 @@ class NodeView:
     @property
     def elapsed(self) -> datetime.timedelta | None:
         """How long it ran, or has been running until now; None before it started."""
-        if self.phase == execution_pb2.NodeExecution.RUNNING and self.started_at is not None:
-            return datetime.datetime.now(datetime.UTC) - self.started_at
-        return self.duration if self.started_at is not None else None
+        closure = self.message.closure
+        if not closure.HasField("started_at"):
+            return None
+        if self.phase == execution_pb2.NodeExecution.RUNNING:
+            started: datetime.datetime = closure.started_at.ToDatetime(datetime.UTC)
+            return datetime.datetime.now(datetime.UTC) - started
+        if not closure.HasField("duration"):
+            return None
+        duration: datetime.timedelta = closure.duration.ToTimedelta()
+        return duration
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, NodeView]]:
         """This node and all below it, with how deep they lie."""
@@ -64,51 +90,45 @@ class NodeView:
 
 
 class NodeReader:
-    """Reads the tree of an execution; what has not changed since the last time is not asked for again."""
+    """Reads the tree of an execution; what is over and has not changed is not asked for again."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._attempts: dict[str, tuple[tuple[int, int], Attempts]] = {}
+        self._settled: dict[str, NodeView] = {}
 
-    def read(self, id: identifier_pb2.WorkflowExecutionIdentifier, parent: str = "") -> tuple[NodeView, ...]:
-        """The nodes of an execution, or below one of its nodes, without the start and end nodes."""
+    def read(
+        self, id: identifier_pb2.WorkflowExecutionIdentifier, parent: str = "", filters: str = ""
+    ) -> tuple[NodeView, ...]:
+        """The nodes of an execution, or below one of its nodes, without the start and end nodes.
+
+        ``filters`` choose among these nodes, not among those below them.
+        """
         views = [
             self._view(execution)
-            for execution in self._client.node_executions(id, parent)
+            for execution in self._client.node_executions(id, parent, filters)
             if execution.metadata.spec_node_id not in _BOUNDARY and execution.id.node_id not in _BOUNDARY
         ]
         return tuple(sorted(views, key=lambda view: _natural(view.id)))
 
-    def _view(self, execution: Any) -> NodeView:
-        closure = execution.closure
-        child = closure.workflow_node_metadata.executionId
+    def _view(self, execution: node_execution_pb2.NodeExecution) -> NodeView:
+        settled = self._settled.get(_key(execution))
+        if settled is not None and settled.message == execution:
+            return settled
+        child = execution.closure.workflow_node_metadata.executionId
         children: tuple[NodeView, ...] = ()
         if child.name:
             children = self.read(child)
         elif execution.metadata.is_parent_node:
             children = self.read(execution.id.execution_id, execution.id.node_id)
-        return NodeView(
-            id=execution.metadata.spec_node_id or execution.id.node_id,
-            identifier=execution.id,
-            phase=closure.phase,
-            started_at=_moment(closure, "started_at"),
-            duration=closure.duration.ToTimedelta() if closure.HasField("duration") else None,
-            attempts=self._attempts_of(execution),
-            children=children,
-        )
+        view = NodeView(execution, self._attempts(execution), children)
+        if execution.closure.phase in _OVER:
+            self._settled[view.key] = view
+        return view
 
-    def _attempts_of(self, execution: Any) -> Attempts:
-        key = _key(execution.id)
-        updated = (execution.closure.updated_at.seconds, execution.closure.updated_at.nanos)
-        known = self._attempts.get(key)
-        # A running task reports progress of its own (logs, map items), so only an ended node is settled.
-        if known is not None and known[0] == updated and _is_over(execution.closure.phase):
-            return known[1]
-        if execution.closure.phase in (execution_pb2.NodeExecution.UNDEFINED, execution_pb2.NodeExecution.QUEUED):
+    def _attempts(self, execution: node_execution_pb2.NodeExecution) -> Attempts:
+        if execution.closure.phase in _NOT_STARTED:
             return Attempts()
-        attempts = _attempts(list(self._client.task_executions(execution.id)))
-        self._attempts[key] = (updated, attempts)
-        return attempts
+        return _attempts(list(self._client.task_executions(execution.id)))
 
 
 def failed_leaves(nodes: tuple[NodeView, ...]) -> list[NodeView]:
@@ -122,48 +142,40 @@ def failed_leaves(nodes: tuple[NodeView, ...]) -> list[NodeView]:
     return found
 
 
-def _attempts(executions: list[Any]) -> Attempts:
+def _attempts(executions: list[task_execution_pb2.TaskExecution]) -> Attempts:
     if not executions:
         return Attempts()
     last = executions[-1]
-    resources = last.closure.metadata.external_resources
-    done = sum(resource.phase == execution_pb2.TaskExecution.SUCCEEDED for resource in resources)
+    items = last.closure.metadata.external_resources
+    failed = [item for item in items if item.phase == execution_pb2.TaskExecution.FAILED]
+    failure_logs = [path for part in failed or [last.closure] for path in _paths(part.logs)]
+    logs = [path for execution in executions for path in _logs(execution.closure)]
     return Attempts(
         count=max(execution.id.retry_attempt for execution in executions) + 1,
         task=last.id.task_id.name,
-        logs=tuple(
-            log.uri.removeprefix("file://")
-            for execution in executions
-            for log in [*execution.closure.logs, *_item_logs(execution)]
-            if log.name == LOG_NAME
-        ),
-        items=(done, len(resources)) if resources else None,
+        logs=tuple(logs),
+        failure_log=failure_logs[-1] if failure_logs else "",
+        items=(sum(item.phase == execution_pb2.TaskExecution.SUCCEEDED for item in items), len(items))
+        if items
+        else None,
     )
 
 
-def _item_logs(execution: Any) -> list[Any]:
-    return [log for resource in execution.closure.metadata.external_resources for log in resource.logs]
+def _logs(closure: task_execution_pb2.TaskExecutionClosure) -> Iterator[str]:
+    """The log files of an attempt and, of a map task's, of all its items."""
+    yield from _paths(closure.logs)
+    for item in closure.metadata.external_resources:
+        yield from _paths(item.logs)
 
 
-def _key(id: identifier_pb2.NodeExecutionIdentifier) -> str:
-    return f"{id.execution_id.name}/{id.node_id}"
+def _paths(logs: Iterable[Any]) -> Iterator[str]:
+    return (log.uri.removeprefix("file://") for log in logs if log.name.startswith(LOG_NAME))
+
+
+def _key(execution: node_execution_pb2.NodeExecution) -> str:
+    return f"{execution.id.execution_id.name}/{execution.id.node_id}"
 
 
 def _natural(id: str) -> list[tuple[int, str]]:
     """A sort key that puts n2 before n10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", id)]
-
-
-def _is_over(phase: int) -> bool:
-    return phase in (
-        execution_pb2.NodeExecution.SUCCEEDED,
-        execution_pb2.NodeExecution.FAILED,
-        execution_pb2.NodeExecution.ABORTED,
-        execution_pb2.NodeExecution.SKIPPED,
-        execution_pb2.NodeExecution.TIMED_OUT,
-        execution_pb2.NodeExecution.RECOVERED,
-    )
-
-
-def _moment(closure: Any, name: str) -> datetime.datetime | None:
-    return getattr(closure, name).ToDatetime(datetime.UTC) if closure.HasField(name) else None

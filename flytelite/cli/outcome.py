@@ -13,6 +13,8 @@ from flytelite.cli.client import Client
 from flytelite.cli.nodes import NodeView, failed_leaves
 from flytelite.cli.values import type_name
 
+MOST_LOGS = 5
+
 
 def print_outputs(entity: Any, data: Any) -> None:
     """Print the outputs (of a WorkflowExecutionGetDataResponse) by name, with the type of the interface."""
@@ -31,19 +33,20 @@ def print_outputs(entity: Any, data: Any) -> None:
 
 
 def print_logs(nodes: tuple[NodeView, ...]) -> None:
-    """Print the path of the log of every attempt."""
-    rows = [
-        (node.id, node.attempts.task, path)
-        for top in nodes
-        for _, node in top.walk()
-        for path in dict.fromkeys(node.attempts.logs)
-    ]
+    """Print the path of the log of every attempt; of a map task with many items only the first few."""
+    rows = []
+    for top in nodes:
+        for _, node in top.walk():
+            name, paths = f"{node.id} {node.attempts.task}", list(dict.fromkeys(node.attempts.logs))
+            rows += [(name, path) for path in paths[:MOST_LOGS]]
+            if len(paths) > MOST_LOGS:
+                rows.append((name, f"and {len(paths) - MOST_LOGS} more"))
     if not rows:
         return
-    width = max(len(f"{id} {task}") for id, task, _ in rows)
+    width = max(len(name) for name, _ in rows)
     print("logs")
-    for id, task, path in rows:
-        print(f"  {f'{id} {task}':<{width}}  {path}")
+    for name, path in rows:
+        print(f"  {name:<{width}}  {path}")
 
 
 def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -> None:
@@ -58,11 +61,11 @@ def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -
         attempt = f", attempt {node.attempts.count}" if node.attempts.count > 1 else ""
         task = f" ({node.attempts.task})" if node.attempts.task else ""
         print(f"{phase} in node {node.id}{task}{attempt}\n")
-        error = client.node_execution(node.identifier).closure.error.message or execution.closure.error.message
+        error = client.node_execution(node.message.id).closure.error.message or execution.closure.error.message
         for text in error.strip().splitlines():
             print(f"  {text}")
-        if node.attempts.logs:
-            print(f"\nlog of node {node.id}: {node.attempts.logs[-1]}")
+        if node.attempts.failure_log:
+            print(f"\nlog of node {node.id}: {node.attempts.failure_log}")
 
 
 def literal_text(literal: literals_pb2.Literal, python_type: Any = None) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,6 @@ from flytelite.cli.failure import Usage
 from flytelite.cli.source import Source, explain
 
 PICKLE_FORMAT = "PythonPickle"
-LAST_PYTHON_WITH_IMAGE = (3, 12)
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,7 @@ class Serializer:
 
 
 def prepare_flytekit() -> None:
-    """Import flytekit, with a default image where it has none of its own and would fail, and with our Ctrl-C."""
-    if sys.version_info[:2] > LAST_PYTHON_WITH_IMAGE:
-        image = f"cr.flyte.org/flyteorg/flytekit:py{sys.version_info.major}.{sys.version_info.minor}-latest"
-        os.environ.setdefault("FLYTE_INTERNAL_IMAGE", image)
+    """Import flytekit, and keep our Ctrl-C."""
     handler = signal.getsignal(signal.SIGINT)
     importlib.import_module("flytekit")
     signal.signal(signal.SIGINT, handler)  # flytekit's own ends the process without a word

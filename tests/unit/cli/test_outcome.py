@@ -122,7 +122,7 @@ class Recorded:
             "n1": [node_execution("n1-0-n0", FAILED)],
         }
 
-    def node_executions(self, id: Any, parent: str = "") -> list[Any]:
+    def node_executions(self, id: Any, parent: str = "", filters: str = "") -> list[Any]:
         return self.nodes[parent]
 
     def node_execution(self, id: Any) -> node_execution_pb2.NodeExecution:

@@ -150,14 +150,10 @@ def test_of_a_file_only_what_it_imported_is_bundled(tmp_path: Path) -> None:
         assert sorted(archive.getnames()) == ["flow.py", "part.py"]
 
 
-def test_flytekit_is_prepared_for_newer_pythons_and_leaves_ctrl_c_alone() -> None:
+def test_flytekit_leaves_ctrl_c_alone() -> None:
     script = (
-        "import os, signal, sys; from flytelite.cli import serialization as s\n"
-        "s.LAST_PYTHON_WITH_IMAGE = (3, 10); s.prepare_flytekit(); assert 'flytekit' in sys.modules\n"
-        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
-        "print(os.environ['FLYTE_INTERNAL_IMAGE'])"
+        "import signal, sys; from flytelite.cli import serialization as s\n"
+        "s.prepare_flytekit(); assert 'flytekit' in sys.modules\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     )
-    environ = {name: value for name, value in os.environ.items() if name != "FLYTE_INTERNAL_IMAGE"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environ)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert done.stdout == f"cr.flyte.org/flyteorg/flytekit:py{version}-latest\n"
+    subprocess.run([sys.executable, "-c", script], check=True)
