@@ -2,9 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak bench lint clean
 
-# The first of these that runs and is new enough; a version manager's shim may exist and not run.
-PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
-	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$name" && break; done)
+# The first of these that runs and that flytekit can be installed for; a version manager's shim may exist and not run.
+PYTHON ?= $(shell for name in python3.12 python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && command -v "$$name" && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -17,7 +17,7 @@ help:
 
 # uv when it is there, since it is much faster; else venv and pip.
 $(READY): pyproject.toml
-	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or 3.12 is needed (flytekit has no newer one yet); name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python "$(PYTHON)" .venv && \
 		uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
