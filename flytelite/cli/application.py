@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from flytelite import __version__
-from flytelite.cli.failure import FAILED, INTERRUPTED, NEVER_STARTED, USAGE, Failure
+from flytelite.cli.failure import FAILED, INTERRUPTED, Failure
 from flytelite.cli.options import Session, Verbose
 from flytelite.errors import FlyteError
 
@@ -101,6 +101,3 @@ def _exit_code(stop: SystemExit) -> int:
     if isinstance(stop.code, int):
         return stop.code
     return 0 if stop.code is None else FAILED
-
-
-__all__ = ["COMMANDS", "FAILED", "NEVER_STARTED", "USAGE", "build", "run"]

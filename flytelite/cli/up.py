@@ -49,7 +49,10 @@ def command(
     flags = {"host": host, "port": port, "grpc_port": grpc_port, "data_dir": data_dir, "executor": executor}
     if verbose:
         flags["log_level"] = "debug"
-    settings = config.load(flags)
+    try:
+        settings = config.load(flags)
+    except FlyteError as error:
+        raise Failure(error.message, NEVER_STARTED) from error
     if print_config:
         _print_settings(settings)
     elif detach:

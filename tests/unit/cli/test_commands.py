@@ -86,6 +86,13 @@ def test_up_prints_the_settings_that_it_would_use(tmp_path: Path) -> None:
     assert settings["data_dir"] == str(tmp_path / ".flytelite")
 
 
+def test_a_server_with_unusable_settings_never_started(tmp_path: Path) -> None:
+    (tmp_path / "flytelite.yaml").write_text("prot: 7\n")
+    done = flytelite("up", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "prot" in done.stderr
+
+
 def test_the_screen_has_all_one_needs(capsys: pytest.CaptureFixture[str]) -> None:
     up.print_banner(RUNNING, Path("/my data"), "Ctrl-C")
     screen = capsys.readouterr().out
