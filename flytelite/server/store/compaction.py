@@ -175,10 +175,12 @@ class Compaction:
             if parts and name in self._partitions.once_folded and key not in self._partitions.rows[table]:
                 removed[name].append((table, key))
                 ours.add(name)
-        groups = []
+        groups: list[Group] = []
         for name in ours - self._partitions.unchanged.keys() - self._partitions.folded.keys():
             picks = [pick for table, row in rows[name] for pick in self._pick(table, [row])]
             groups.append(Group(name, picks, removed[name], len(picks) == len(rows[name])))
+            if len(groups) % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return groups
 
     async def _visit(self, table: str) -> AsyncIterator[list[Row]]:

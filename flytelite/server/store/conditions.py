@@ -11,6 +11,7 @@ from flytelite.server.store.interface import Condition, Operator, Scalar
 
 Test = Callable[[Scalar], bool]
 
+_WILDCARDS = frozenset("%_\\")
 _NUMBER, _TEXT, _MISSING = range(3)
 
 
@@ -91,7 +92,10 @@ def _compared(compare: Callable[[Any, Any], bool]) -> Callable[[Scalar], Test]:
 def _contains(part: Scalar) -> Test:
     if part is None:
         return lambda value: False
-    match = like(f"%{part}%").fullmatch
+    text = str(part)
+    if not _WILDCARDS.intersection(text):
+        return lambda value: value is not None and text in str(value)
+    match = like(f"%{text}%").fullmatch
     return lambda value: value is not None and match(str(value)) is not None
 
 

@@ -16,6 +16,7 @@ import orjson
 from flytelite.server.store.disk import Disk
 from flytelite.server.store.segments import Segment
 
+FORMAT = 1
 SUFFIX = ".contents"
 END_BYTES = 20
 
@@ -40,7 +41,8 @@ class ContentsWriter:
 
     def complete(self, segment_bytes: int, segment_end: str) -> None:
         """Write the last line, which says what the file belongs to (``end_of`` the segment), and give it its name."""
-        self.write({"segment_bytes": segment_bytes, "segment_end": segment_end, "crc32": f"{self._crc:08x}"})
+        fits = {"format": FORMAT, "segment_bytes": segment_bytes, "segment_end": segment_end}
+        self.write({**fits, "crc32": f"{self._crc:08x}"})
         if self._descriptor is not None:
             self._disk.sync(self._descriptor)
         self._close()
@@ -74,8 +76,8 @@ def read(segment: Segment) -> list[dict[str, Any]] | None:
         text = path_of(segment.path).read_bytes()
         body_end = text.rindex(b"\n", 0, len(text) - 1) + 1
         last = orjson.loads(text[body_end:])
-        fits = last["segment_bytes"] == segment.size and last["segment_end"] == end_of(end)
-        if not fits or int(last["crc32"], 16) != crc32(text[:body_end]):
+        fits = {"format": FORMAT, "segment_bytes": segment.size, "segment_end": end_of(end)}
+        if any(last[name] != value for name, value in fits.items()) or int(last["crc32"], 16) != crc32(text[:body_end]):
             return None
         return [orjson.loads(line) for line in text[:body_end].splitlines()]
     except (OSError, ValueError, KeyError, TypeError):

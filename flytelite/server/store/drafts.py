@@ -65,6 +65,10 @@ class Draft(MutableMapping[str, Document]):
     def __len__(self) -> int:
         return self._size
 
+    def clear(self) -> None:
+        for key in list(self):
+            del self[key]
+
     def changes(self) -> Iterator[tuple[str, Document | None]]:
         """Each document that differs from what is stored; None where it is to be removed."""
         for key, document in self._touched.items():

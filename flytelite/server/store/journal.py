@@ -155,7 +155,8 @@ class JournalStore:
         if self.damages:
             raise Unavailable(f"nothing can be changed: {self.damages[0]} (docs/store.md says what to do)")
         if self._writer.pending_bytes > self._pending_bytes:
-            raise self._writer.failure or ResourceExhausted(f"the disk of {self._directory.path} is too slow")
+            failure = self._writer.failure
+            raise ResourceExhausted(failure.message if failure else f"the disk of {self._directory.path} is too slow")
 
     def _told(self) -> None:
         """Called by the writer's thread."""
@@ -175,7 +176,6 @@ class JournalStore:
                 waiter.future.set_exception(type(writer.failure)(writer.failure.message))
             else:
                 self._waiters.append(waiter)
-
         self._maintenance.consider()
 
     def _place_written(self) -> None:
@@ -191,7 +191,8 @@ class JournalStore:
                     segment.removed.append((change.table, change.row.key))
                     continue
                 segment.documents += stored.length
-                if change.row.content is change.document:
+                is_current = self._tables.partitions.rows[change.table].get(change.row.key) is change.row
+                if is_current and change.row.content is change.document:
                     change.row.put(segments.place(entry.offset + stored.offset, stored.length), segment)
 
 

@@ -107,7 +107,8 @@ class Partitions:
         self._unfold(name)
         self.folded[name] = folded
         folded.weigh(1)
-        self.counts.update(dict(folded.counts))
+        for table, count in folded.counts:
+            self.counts[table] += count
 
     def enter(self, name: str) -> None:
         """Read a partition into memory, if it is not there. Raises Unavailable when it cannot be read."""
@@ -179,4 +180,5 @@ class Partitions:
         folded = self.folded.pop(name, None)
         if folded is not None:
             folded.weigh(-1)
-            self.counts.subtract(dict(folded.counts))
+            for table, count in folded.counts:
+                self.counts[table] -= count

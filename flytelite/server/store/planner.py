@@ -30,9 +30,9 @@ def select(
     if query.limit is not None and query.limit <= 0:
         return []
     wanted = None if query.limit is None else query.offset + query.limit
-    candidates = _candidates(rows, indexes, query.conditions, among)
+    candidates, likely = _candidates(rows, indexes, query.conditions, among)
     may_walk = among is None and (in_order or query.order_by is not None)
-    if may_walk and (candidates is None or _walk_is_cheaper(len(candidates), len(rows), wanted)):
+    if may_walk and (candidates is None or _walk_is_cheaper(len(rows), len(candidates), likely, wanted)):
         found = _walk(rows, indexes, query, tests, wanted)
     else:
         found = _ordered(
@@ -44,7 +44,7 @@ def select(
 def count(rows: Rows, indexes: Indexes, conditions: Sequence[Condition], among: Iterable[str] | None) -> int:
     """How many rows satisfy all conditions."""
     tests = _tests(indexes, conditions)
-    candidates = _candidates(rows, indexes, conditions, among)
+    candidates, _ = _candidates(rows, indexes, conditions, among)
     if candidates is None:
         candidates = rows.values()
     return len(_satisfying(candidates, tests)) if tests else len(candidates)
@@ -63,30 +63,38 @@ def _position(indexes: Indexes, column: str) -> int:
 
 def _candidates(
     rows: Rows, indexes: Indexes, conditions: Sequence[Condition], among: Iterable[str] | None
-) -> Collection[Row] | None:
-    """The rows named by ``among``, else by the most selective index; None when no index helps."""
+) -> tuple[Collection[Row] | None, float]:
+    """The rows named by ``among``, else by the most selective index (None when no index helps), and how many rows are
+    likely to satisfy all that the indexes know, as if conditions were independent."""
     if among is not None:
-        return [rows[key] for key in dict.fromkeys(among) if key in rows]
+        named = [rows[key] for key in dict.fromkeys(among) if key in rows]
+        return named, len(named)
     best: Collection[Row] | None = None
+    total = likely = float(len(rows))
     for condition in conditions:
         equality = indexes.equality.get(condition.column)
         groups = equality.groups(condition) if equality else None
-        if groups is not None and (best is None or sum(map(len, groups)) < len(best)):
+        if groups is None or not rows:
+            continue
+        size = sum(map(len, groups))
+        likely *= size / total
+        if best is None or size < len(best):
             best = groups[0] if len(groups) == 1 else list(chain.from_iterable(groups))
     for column in {condition.column for condition in conditions} & indexes.sorted.keys():
         index = indexes.sorted[column]
         low, high = index.bounds(conditions, column)
+        likely *= (high - low) / (total or 1)
         if high - low < (len(rows) if best is None else len(best)):
             best = index.rows[low:high]
-    return best
+    return best, likely
 
 
-def _walk_is_cheaper(candidates: int, total: int, wanted: int | None) -> bool:
+def _walk_is_cheaper(total: int, candidates: int, likely: float, wanted: int | None) -> bool:
     """Whether a page is full sooner by walking all rows in order than by collecting and sorting the candidates.
 
-    If matches are spread evenly a walk looks at total / candidates rows for each row of the page.
+    If matches are spread evenly, a walk looks at total / likely rows for each row of the page.
     """
-    return wanted is not None and candidates * candidates > wanted * total
+    return wanted is not None and wanted * total < candidates * likely
 
 
 def _walk(rows: Rows, indexes: Indexes, query: Query, tests: Tests, wanted: int | None) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from flytelite.server.store import contents, entries, segments
 from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import REMOVED, Header, StoredChange
 from flytelite.server.store.partitions import Counts, Folded, Partitions, name_of
-from flytelite.server.store.rows import Row, Rows
+from flytelite.server.store.rows import Row, Rows, bulk
 from flytelite.server.store.segments import Segment
 
 log = logging.getLogger(__name__)
@@ -107,12 +108,14 @@ class Recovered:
         rows = self.rows.setdefault(table, {})
         if self.columns.setdefault(table, columns) != columns:
             columns = ()  # another version's columns: they are read from the documents
-        for key, order, offset, length, values in zip(
-            line["keys"], line["orders"], line["offsets"], line["lengths"], line["values"], strict=True
+        values = [[distinct[number] for number in numbers] for distinct, numbers in line["values"]]
+        known = zip(*values, strict=True) if columns and values else repeat(())
+        for key, order, offset, length, held in zip(
+            line["keys"], line["orders"], line["offsets"], line["lengths"], known, strict=False
         ):
             self._remove(table, key)
             row = rows[key] = Row(key, order, 0, segments.place(offset, length), segment)
-            row.columns = tuple(values) if columns else ()
+            row.columns = held
             row.weigh(1)
             segment.documents += length
 
@@ -168,6 +171,11 @@ def recover(path: Path, disk: Disk) -> Recovered:
     Changes nothing but an end that was never completed: it is cut off, which the log reports. Raises Unavailable when
     a file cannot be opened.
     """
+    with bulk():
+        return _recover(path, disk)
+
+
+def _recover(path: Path, disk: Disk) -> Recovered:
     found = Recovered()
     names = [(parsed, file) for file in path.iterdir() if (parsed := segments.parse_name(file.name))]
     current, found.obsolete = _current(names)

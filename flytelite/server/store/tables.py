@@ -19,7 +19,7 @@ from flytelite.server.store.drafts import Draft, View
 from flytelite.server.store.indexes import Indexes
 from flytelite.server.store.interface import Condition, Document, Operator, Query, Scalar, TableSchema
 from flytelite.server.store.partitions import Partitions, name_of
-from flytelite.server.store.rows import Row, encode
+from flytelite.server.store.rows import Row, bulk, encode
 from flytelite.server.store.segments import Segment
 
 
@@ -50,11 +50,8 @@ class Table(tinydb.Table):
         self._indexes = Indexes(schema)
         self._numbers = 0
         super().__init__(storage, schema.name, cache_size=0)  # cached results would not be private copies
-        known = columns == self._indexes.columns
-        for row in self._rows.values() if self._indexes.columns else ():
-            if not (known and row.columns):
-                row.columns = self._columns(row.key, row.document())
-        self._indexes.load(self._rows.values())
+        with bulk():
+            self._index(columns)
 
     def get(  # type: ignore[override]  # a key is told from a query by its type
         self,
@@ -149,6 +146,13 @@ class Table(tinydb.Table):
     def forget(self, key: str) -> None:
         """Let go of a row of a partition that is on disk only from now on."""
         self._discard(self._rows[key])
+
+    def _index(self, columns: tuple[str, ...] | None) -> None:
+        known = columns == self._indexes.columns
+        for row in self._rows.values() if self._indexes.columns else ():
+            if not (known and row.columns):
+                row.columns = self._columns(row.key, row.document())
+        self._indexes.load(self._rows.values())
 
     def _find(self, key: str) -> Row | None:
         row = self._rows.get(key)

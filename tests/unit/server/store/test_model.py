@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from flytelite.server.store.disk import Disk
 from flytelite.server.store.interface import Condition, Operator, Query, TableSchema
 from flytelite.server.store.journal import JournalStore
+from flytelite.server.store.segments import length
 
 COLUMNS = frozenset({"phase", "n", "parent"})
 WHOLE = TableSchema("whole", COLUMNS, frozenset({"phase", "parent"}), frozenset({"n"}))
@@ -132,6 +134,20 @@ class StoreMachine(RuleBasedStateMachine):
         assert whole.keys(Query((condition,))) == [key for key, d in self.model.items() if d["phase"] == "A"]
         assert [len(table) for table in self.tables] == [len(self.model)] * 2
         assert self.tables[1].count() == len(self.model)
+
+    @invariant()
+    def live_bytes_are_counted_right(self) -> None:
+        if self.store._maintenance.task is not None:  # rows are on their way from one segment to another
+            return
+        partitions = self.store._tables.partitions
+        live = Counter(dict.fromkeys(self.store._segments, 0))
+        for rows in partitions.rows.values():
+            for row in rows.values():
+                if row.segment is not None:
+                    live[row.segment] += length(row.content)
+        for folded in partitions.folded.values():
+            live[folded.segment] += length(folded.place)
+        assert live == Counter({segment: segment.live for segment in self.store._segments})
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.store.close())
