@@ -68,10 +68,26 @@ def client_environment(running: Running, data_dir: Path, project: str | None) ->
 class Signals:
     """Hands signals on to the command; before there is one, a signal ends us in order."""
 
-    process: subprocess.Popen[bytes] | None = None
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] | None = None
+
+    def start(self, arguments: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start the command. What arrives while it starts is handed on as soon as it has."""
+        self._early = []
+        try:
+            self.process = subprocess.Popen(arguments, env=dict(environment))
+        finally:
+            early, self._early = self._early, None
+        for number in early:
+            self.handle(number, None)
+        return self.process
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """A signal handler."""
+        if self._early is not None:
+            self._early.append(number)
+            return
         if self.process is None:
             raise SystemExit(128 + number)
         # From a terminal the command gets these two itself, being in the foreground with us.
@@ -97,12 +113,12 @@ def run_command(arguments: list[str], environment: Mapping[str, str], signals: S
     Raises Usage when it cannot be started.
     """
     try:
-        signals.process = subprocess.Popen(arguments, env=dict(environment))
+        process = signals.start(arguments, environment)
     except FileNotFoundError as error:
         raise Usage(f"there is no command {arguments[0]!r}; write `flytelite exec -- CMD...`") from error
     except OSError as error:
         raise Usage(f"{arguments[0]} cannot be run: {error.strerror}") from error
-    code = signals.process.wait()
+    code = process.wait()
     return code if code >= 0 else 128 - code
 
 
