@@ -11,8 +11,8 @@ from flyteidl.admin import event_pb2
 from flyteidl.core import literals_pb2
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from flytelite.errors import FailedPrecondition, Internal, InvalidArgument, ResourceExhausted
-from flytelite.server.admin.validation import timestamp
+from flytelite.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from flytelite.server.admin.validation import missing, timestamp
 
 DEFAULT_PRODUCERS = frozenset({"", "propeller"})
 """Producers that need not be the cluster on which the execution runs."""
@@ -45,13 +45,14 @@ def output_size(data: literals_pb2.LiteralMap, limit: int) -> None:
 
 
 def times(event: Any) -> None:
-    """Raise Internal unless the event says when it occurred, as FlyteAdmin does when it cannot read that time."""
+    """Raise InvalidArgument unless the event says when it occurred; FlyteAdmin, which reads that time later, says
+    INTERNAL, but a bad request is no fault of the server."""
     if not event.HasField("occurred_at"):
-        raise Internal("failed to parse occurred_at: the event has none")
+        raise missing("occurred_at")
     try:
         timestamp(event.occurred_at)
     except InvalidArgument as error:
-        raise Internal(f"failed to parse occurred_at: {error.message}") from error
+        raise InvalidArgument(f"invalid value for occurred_at: {error.message}") from error
 
 
 def recorded_at(event: Any) -> timestamp_pb2.Timestamp:

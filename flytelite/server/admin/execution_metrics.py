@@ -15,7 +15,7 @@ from flyteidl.admin import execution_pb2, node_execution_pb2, task_execution_pb2
 from flyteidl.core import compiler_pb2, identifier_pb2, metrics_pb2, workflow_pb2
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from flytelite.errors import Internal
+from flytelite.errors import FailedPrecondition
 from flytelite.server.admin.execution_messages import not_found
 from flytelite.server.admin.executions import Executions
 from flytelite.server.admin.identifiers import text
@@ -42,13 +42,13 @@ class _Level:
         for node in (*template.nodes, template.failure_node):
             if node.id == spec_id:
                 return node
-        raise Internal(f"failed to discover workflow node '{spec_id}' in workflow '{text(template.id)}'")
+        raise FailedPrecondition(f"failed to discover workflow node '{spec_id}' in workflow '{text(template.id)}'")
 
     def sub_workflow(self, id: identifier_pb2.Identifier) -> _Level:
         for workflow in self.closure.sub_workflows:
             if workflow.template.id == id:
                 return _Level(workflow, self.closure)
-        raise Internal(f"failed to discover sub-workflow '{text(id)}' in '{text(self.workflow.template.id)}'")
+        raise FailedPrecondition(f"failed to discover sub-workflow '{text(id)}' in '{text(self.workflow.template.id)}'")
 
     def last_upstream(self, spec_id: str, nodes: NodesBySpecId) -> timestamp_pb2.Timestamp | None:
         """When the last of the nodes before this one was done."""
@@ -76,7 +76,11 @@ class ExecutionMetrics:
     def get(
         self, request: execution_pb2.WorkflowExecutionGetMetricsRequest
     ) -> execution_pb2.WorkflowExecutionGetMetricsResponse:
-        """GetExecutionMetrics. Raises InvalidArgument, NotFound, and Internal for a node that its workflow lacks."""
+        """GetExecutionMetrics.
+
+        Raises InvalidArgument, NotFound, and FailedPrecondition when events told of a node that the workflow lacks
+        (which FlyteAdmin calls INTERNAL).
+        """
         execution = self._executions.get(execution_pb2.WorkflowExecutionGetRequest(id=request.id))
         return execution_pb2.WorkflowExecutionGetMetricsResponse(span=self._execution(execution, request.depth))
 
@@ -193,7 +197,9 @@ class ExecutionMetrics:
         if not taken:
             return [_operation(closure.created_at, closure.updated_at, "NODE_SETUP")]
         if len(taken) != 1:
-            raise Internal(f"invalid branch node execution: expected 1 but found {len(taken)} node execution(s)")
+            raise FailedPrecondition(
+                f"invalid branch node execution: expected 1 but found {len(taken)} node execution(s)"
+            )
         child = taken[0]
         inside = self._node(child, _arm(branch, child.metadata.spec_node_id), level, depth)
         return [
@@ -267,7 +273,7 @@ def _arm(branch: workflow_pb2.BranchNode, spec_id: str) -> workflow_pb2.Node:
     for node in (block.case.then_node, *(other.then_node for other in block.other), block.else_node):
         if node.id == spec_id:
             return node
-    raise Internal(f"failed to identify branch node final node definition for nodeID '{spec_id}'")
+    raise FailedPrecondition(f"failed to identify branch node final node definition for nodeID '{spec_id}'")
 
 
 def _started(nodes: NodesBySpecId) -> timestamp_pb2.Timestamp:

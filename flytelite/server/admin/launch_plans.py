@@ -13,7 +13,7 @@ from flyteidl.core import identifier_pb2, interface_pb2
 from google.protobuf import timestamp_pb2
 
 from flytelite.compiler.digests import message_digest
-from flytelite.errors import AlreadyExists, Internal, InvalidArgument, NotFound
+from flytelite.errors import AlreadyExists, InvalidArgument, NotFound
 from flytelite.server.admin import registry_tables
 from flytelite.server.admin.clock import Clock, now
 from flytelite.server.admin.differences import different_structure
@@ -168,8 +168,10 @@ class LaunchPlans:
         record = self._existing(id)
         schedule = record.message.spec.entity_metadata.schedule
         if schedule.cron_expression:
-            # The native scheduler does not know this deprecated way to write a schedule.
-            raise Internal(f"failed adding schedule for unknown schedule expression type {text(schedule)}")
+            # FlyteAdmin's scheduler does not know this deprecated way to write a schedule either, and says INTERNAL.
+            raise InvalidArgument(
+                f"failed adding schedule for unknown schedule expression type {text(schedule)}: use cron_schedule"
+            )
         active = self._active(id)
         with self._store.batch():
             if active is not None and active.key != record.key:

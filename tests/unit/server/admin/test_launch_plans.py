@@ -4,7 +4,7 @@ import pytest
 from flyteidl.admin import common_pb2, launch_plan_pb2, project_pb2, schedule_pb2
 from flyteidl.core import identifier_pb2, interface_pb2, literals_pb2, types_pb2
 
-from flytelite.errors import AlreadyExists, Internal, InvalidArgument, NotFound
+from flytelite.errors import AlreadyExists, InvalidArgument, NotFound
 from flytelite.server.admin.launch_plans import SCHEDULED_SINCE
 
 P, D = "flytesnacks", "development"
@@ -292,7 +292,7 @@ def test_deprecated_schedules_cannot_be_activated(registered, launch_plan_reques
     old = scheduled(cron_expression="0 10 * * ?")
     request = launch_plan_request(fixed_inputs=fixed(x=1), entity_metadata=old)
     registered.create(request)
-    with pytest.raises(Internal, match=r"unknown schedule expression type"):
+    with pytest.raises(InvalidArgument, match=r"unknown schedule expression type"):
         set_state(registered, request, ACTIVE)
     assert get(registered, request).closure.state == INACTIVE
 

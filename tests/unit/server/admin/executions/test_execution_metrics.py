@@ -8,7 +8,7 @@ from flyteidl.core import compiler_pb2, identifier_pb2, literals_pb2, metrics_pb
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import workflow_pb2 as core_workflow_pb2
 
-from flytelite.errors import Internal, NotFound
+from flytelite.errors import FailedPrecondition, NotFound
 
 Workflow = core_execution_pb2.WorkflowExecution
 Node = core_execution_pb2.NodeExecution
@@ -66,7 +66,7 @@ def test_what_has_not_begun_is_set_up(admin):
 
 def test_a_node_that_its_workflow_lacks_is_an_error(admin, id):
     admin.node_event(id, "n9", Node.QUEUED)
-    with pytest.raises(Internal, match="failed to discover workflow node 'n9'"):
+    with pytest.raises(FailedPrecondition, match="failed to discover workflow node 'n9'"):
         measured(admin, id, 2)
 
 

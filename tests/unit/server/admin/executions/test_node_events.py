@@ -9,7 +9,7 @@ from flyteidl.core import catalog_pb2, compiler_pb2, identifier_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.event import event_pb2
 
-from flytelite.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound
+from flytelite.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 
 Phase = core_execution_pb2.NodeExecution
 ERROR = core_execution_pb2.ExecutionError(code="USER:X", message="m" * 200, kind=core_execution_pb2.ExecutionError.USER)
@@ -221,7 +221,7 @@ def test_malformed_events_are_refused(admin, id):
         send()
     with pytest.raises(InvalidArgument, match="missing node_id"):
         send(id={"execution_id": id}, phase=Phase.RUNNING)
-    with pytest.raises(Internal, match="occurred_at"):
+    with pytest.raises(InvalidArgument, match="occurred_at"):
         send(id=admin.node_id(id, "n0"), phase=Phase.RUNNING)
     with pytest.raises(NotFound, match=r"Failed to get existing execution id: \["):
         send(id={"node_id": "n0"}, phase=Phase.RUNNING, occurred_at=admin.at(1))

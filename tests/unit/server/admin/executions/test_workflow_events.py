@@ -12,7 +12,6 @@ from flyteidl.event import event_pb2
 from flytelite.errors import (
     AlreadyExists,
     FailedPrecondition,
-    Internal,
     InvalidArgument,
     NotFound,
     ResourceExhausted,
@@ -129,7 +128,7 @@ def test_malformed_events_are_refused(admin, id):
         send()
     with pytest.raises(InvalidArgument, match="doesn't have an execution id"):
         send(phase=Phase.RUNNING)
-    with pytest.raises(Internal, match="occurred_at"):
+    with pytest.raises(InvalidArgument, match="occurred_at"):
         send(execution_id=id, phase=Phase.RUNNING)
     with pytest.raises(InvalidArgument, match="invalid value for phase"):
         send(execution_id=id, phase=99, occurred_at=admin.at(1))
