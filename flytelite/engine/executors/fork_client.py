@@ -46,10 +46,11 @@ class ForkServer:
         """Whether packages were installed in the environment after the server imported them. Reads a few inodes."""
         return any(_modified(path) != modified for path, modified in self._places.items())
 
-    async def start(self, request: Mapping[str, Any], lock: int, log: int) -> socket.socket:
+    async def start(self, attempt: Mapping[str, Any], command: Mapping[str, Any], lock: int, log: int) -> socket.socket:
         """Have an attempt started; the connection that ends with its waiter.
 
-        ``request`` is as fork_server.py reads it. Raises Refused and Gone, and OSError when no process can be made.
+        ``attempt`` and ``command`` are as fork_server.py reads them. Raises Refused and Gone, and OSError when no
+        process can be made.
         """
         await asyncio.shield(self._ready)
         here, there = socket.socketpair()
@@ -57,7 +58,7 @@ class ForkServer:
             here.setblocking(False)
             with there:
                 await self._pass([there.fileno(), lock, log])
-            answer = await self._ask(here, json.dumps(request).encode())
+            answer = await self._ask(here, _message(attempt) + _message(command))
             if answer != fork_server.STARTED:
                 raise OSError(answer.decode())
         except BaseException:
@@ -121,7 +122,7 @@ class ForkServer:
     async def _ask(self, connection: socket.socket, request: bytes) -> bytes:
         loop = asyncio.get_running_loop()
         try:
-            await loop.sock_sendall(connection, len(request).to_bytes(4, "big") + request)
+            await loop.sock_sendall(connection, request)
         except OSError as error:
             raise Gone from error
         answer = await self._receive(connection)
@@ -134,6 +135,11 @@ class ForkServer:
             return await asyncio.get_running_loop().sock_recv(connection, 65536)
         except OSError:
             return b""  # reset: its other end was closed with something unread
+
+
+def _message(content: Mapping[str, Any]) -> bytes:
+    encoded = json.dumps(content).encode()
+    return len(encoded).to_bytes(4, "big") + encoded
 
 
 async def hung_up(connection: socket.socket) -> None:

@@ -70,17 +70,11 @@ class ForkServerExecutor:
 
     async def _fork(self, interpreter: str, directory: Path, token: str, command: Command) -> ShimAttempt | None:
         server = self._server(interpreter)
-        request = {
-            "directory": str(directory),
-            "token": token,
-            "grace": self.otherwise.grace,
-            "argv": command.argv,
-            "env": dict(command.env),
-            "cwd": str(command.cwd),
-        }
+        asked = {"directory": str(directory), "token": token, "grace": self.otherwise.grace}
+        program = {"argv": command.argv, "env": dict(command.env), "cwd": str(command.cwd)}
         try:
             async with _descriptors(directory, command) as (lock, log):
-                connection = await server.start(request, lock, log)
+                connection = await server.start(asked, program, lock, log)
         except Gone:
             self._lost(server)
             return None

@@ -5,9 +5,11 @@ sockets; the engine has the other end. The server says on it, in JSON, that it i
 then on a message is one attempt: a byte, with three descriptors beside it: the attempt's connection, its lock and its
 log. The server ends when the engine does, and never looks back at what it has forked.
 
-For each attempt it forks a waiter, which does what shim.py does for a plain subprocess and outlives the server. The
-waiter reads a request from the connection (four bytes of length, then JSON: directory, token, grace, argv, env, cwd),
-answers STARTED, forks the task and waits for it. The connection stays open for as long as the waiter lives.
+An attempt is given to a waiter, which does what shim.py does for a plain subprocess and outlives the server. The waiter
+reads from the connection what it has to know (four bytes of length, then JSON: directory, token, grace), answers
+STARTED, and leaves the rest (argv, env, cwd, in the same form) to the task process. The connection stays open for as
+long as the waiter lives. A waiter and its task process are forked in advance, one pair for each environment, because
+two forks of a process of this size are a good part of what a short task takes.
 
 Runs in the task's environment, where flytelite may not be installed: it loads its two siblings by path.
 """
@@ -20,10 +22,12 @@ import sys
 if __name__ == "__main__":
     del sys.path[0]  # the directory of this file, which holds a subprocess.py that is not Python's
 
+import contextlib
 import gc
 import importlib.util
 import json
 import os
+import select
 import signal
 import socket
 import traceback
@@ -65,49 +69,64 @@ def main() -> None:
 
 
 def serve(control: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
-    """Fork a waiter for each message until the engine is gone."""
+    """Hand each message to a spare waiter until the engine is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the waiters
+    spare: socket.socket | None = None
     while True:
+        with contextlib.suppress(OSError):  # said to whoever asks for an attempt
+            spare = spare or prefork(control, prepared)
         message, descriptors, _, _ = socket.recv_fds(control, 1, 3)
         if not message:
             os._exit(0)
-        connection, lock, log = descriptors
         try:
-            child = os.fork()
+            if spare is None or not hand(spare, descriptors):
+                hand(prefork(control, prepared), descriptors)
         except OSError as error:
-            os.write(connection, str(error).encode())
-        else:
-            if child == 0:
-                control.close()
-                wait(connection, lock, log, prepared)
+            os.write(descriptors[0], str(error).encode())
+        spare = None
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def wait(connection: int, lock: int, log: int, prepared: fork_task.Prepared) -> NoReturn:
-    """The waiter: run one attempt to its end."""
+def hand(spare: socket.socket, descriptors: list[int]) -> bool:
+    """Give an attempt to a waiter; False when that has been killed."""
+    with spare, contextlib.suppress(OSError):
+        socket.send_fds(spare, [b"+"], descriptors)
+        return True
+    return False
+
+
+def prefork(control: socket.socket, prepared: fork_task.Prepared) -> socket.socket:
+    """A waiter with a task process that both wait for an attempt to come over the socket. Raises OSError."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        if os.fork() == 0:
+            control.close()
+            ours.close()
+            wait(theirs, prepared)
+    return ours
+
+
+def wait(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
+    """The waiter: fork the task process, wait for the attempt and then for its end."""
     try:
         os.setsid()
         gc.disable()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # As the shim has them: its lock, and the log for itself and the task.
-        for source, target in ((lock, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        os.close(lock)
-        os.close(log)
-        request = _read(connection)
-        os.write(connection, STARTED)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
         def become() -> NoReturn:
+            orders.close()
+            ours.close()
             gc.enable()
-            try:
-                os.close(connection)
-                fork_task.run(prepared, request["argv"], request["env"], request["cwd"])
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
+            begin(theirs, prepared)
 
-        shim.attend(request["directory"], request["token"], request["grace"], become)
+        task = shim.Task(0)
+        task.run(become)
+        theirs.close()
+        message, descriptors, _, _ = socket.recv_fds(orders, 1, 3)
+        if message:
+            attend(task, ours, *descriptors)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -115,8 +134,49 @@ def wait(connection: int, lock: int, log: int, prepared: fork_task.Prepared) -> 
     raise AssertionError
 
 
+def attend(task: shim.Task, orders: socket.socket, connection: int, lock: int, log: int) -> None:
+    """Have the task process run the attempt, and wait for its end."""
+    # As the shim has them: its lock, and the log.
+    for source, target in ((lock, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.close(lock)
+    attempt = _read(connection)
+    os.write(connection, STARTED)
+    task.grace = attempt["grace"]
+
+    def release() -> None:
+        with contextlib.suppress(OSError):  # it may have been ended already
+            socket.send_fds(orders, [b"+"], [connection, log])
+        orders.close()
+
+    shim.attend(attempt["directory"], attempt["token"], task, release)
+
+
+def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
+    """The task process: wait for the attempt and become its command."""
+    try:
+        if not select.select([orders], [], [], 0)[0]:
+            fork_task.warm()
+        message, descriptors, _, _ = socket.recv_fds(orders, 1, 2)
+        orders.close()
+        if not message:
+            os._exit(0)
+        connection, log = descriptors
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        command = _read(connection)
+        os.close(connection)
+        fork_task.run(prepared, command["argv"], command["env"], command["cwd"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+    raise AssertionError
+
+
 def _read(connection: int) -> Any:
-    """The request. Raises EOFError when the engine is gone before it is complete."""
+    """One message of the request. Raises EOFError when the engine is gone before it is complete."""
     length = int.from_bytes(_exactly(connection, 4), "big")
     return json.loads(_exactly(connection, length))
 

@@ -129,6 +129,25 @@ def _warm() -> None:
     shutil.rmtree(data_persistence.flyte_tmp_dir)
 
 
+def warm() -> None:
+    """Do ahead, in a process that is going to be a task, what each task does alike.
+
+    It starts the loop that flytekit runs beside a task, and the rest has its memory copied from the fork server.
+    """
+    from flytekit.core.docstring import Docstring
+    from flytekit.core.interface import transform_function_to_interface
+    from flytekit.utils.asyn import run_sync
+
+    async def nothing() -> None:
+        """What the loop is started with."""
+
+    def sample(text: str, number: int = 0) -> str:
+        return text * number
+
+    run_sync(nothing)
+    transform_function_to_interface(sample, Docstring(DOCSTRING))
+
+
 def _forget_exit_callbacks() -> None:
     """What libraries registered belongs to this process: tasks run their own callbacks, and the interpreter's."""
     atexit._clear()

@@ -88,6 +88,10 @@ class Task:
             except (ProcessLookupError, PermissionError):
                 pass
 
+    def identity(self) -> list[tuple[str, object]]:
+        """Which process the task is, once it has one."""
+        return [("task_pid", self.pid), ("task_start_time", start_time(self.pid))] if self.pid else []
+
     def run(self, become: Callable[[], object]) -> None:
         """Fork, and have the child become the task."""
         held = {signal.SIGTERM, signal.SIGALRM}
@@ -127,24 +131,25 @@ def execute(argv: list[str]) -> None:
         os.write(2, f"flytelite cannot execute {argv[0]}: {error.strerror}\n".encode())
 
 
-def attend(directory: str, token: str, grace: float, become: Callable[[], object]) -> None:
-    """Run one attempt to its end; ``become`` makes the forked child its task and does not return."""
-    task = Task(grace)
+def attend(directory: str, token: str, task: Task, launch: Callable[[], object]) -> None:
+    """Run one attempt to its end. ``launch`` starts the task, or lets it go on when it has a process already."""
     identity: list[tuple[str, object]] = [
         ("token", token),
         ("pid", os.getpid()),
         ("start_time", start_time(os.getpid())),
         ("boot_id", boot_id()),
     ]
-    write(directory, PROCESS, identity)
+    early = task.pid != 0
+    write(directory, PROCESS, [*identity, *task.identity()])
     # In this order: whoever cancels writes the file before it reads the record, so one of the two sees the other.
     if os.path.exists(f"{directory}/{CANCEL}"):
         task.end()
     started = time.time()
-    task.run(become)
-    write(directory, PROCESS, [*identity, ("task_pid", task.pid), ("task_start_time", start_time(task.pid))])
-    if task.ending:
-        task.end()
+    launch()
+    if not early:
+        write(directory, PROCESS, [*identity, *task.identity()])
+        if task.ending:
+            task.end()
     _, status, usage = os.wait4(task.pid, 0)
     ended = time.time()
     task.kill()  # as in a container: what the main process leaves behind ends with it
@@ -167,7 +172,8 @@ def attend(directory: str, token: str, grace: float, become: Callable[[], object
 def main() -> None:
     """Run the attempt that the command line names."""
     directory, token, grace, *argv = sys.argv[1:]
-    attend(directory, token, float(grace), lambda: execute(argv))
+    task = Task(float(grace))
+    attend(directory, token, task, lambda: task.run(lambda: execute(argv)))
 
 
 if __name__ == "__main__":

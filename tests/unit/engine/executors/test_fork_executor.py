@@ -286,6 +286,35 @@ def test_closing_ends_the_fork_server_and_no_attempt(workshop, until):
     assert asyncio.run(main()).exit_code == 0
 
 
+def test_a_killed_spare_is_replaced_and_none_is_left(workshop, until):
+    def spares(server):
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        return [int(pid) for waiter in children for pid in (waiter, *below(waiter))]
+
+    def below(pid):
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+    async def main():
+        executor = ForkServerExecutor(workshop.host)
+        executor.warm()
+        (server,) = executor._servers.values()
+        await server._ready
+        pid = (await server._process).pid
+        await until(lambda: len(spares(pid)) == 2)
+        for spare in spares(pid):
+            os.kill(spare, signal.SIGKILL)
+        await until(lambda: not spares(pid))
+        bench = workshop.bench("lucky")
+        attempt = await executor.start(bench.directory, "t", bench.command)
+        assert (await attempt.wait()).exit_code == 0
+        await until(lambda: len(spares(pid)) == 2)
+        left = spares(pid)
+        await executor.close()
+        await until(lambda: not any(map(alive, left)))
+
+    asyncio.run(main())
+
+
 def test_closing_while_flytekit_is_imported(workshop):
     async def main():
         executor = ForkServerExecutor(workshop.host)
