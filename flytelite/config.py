@@ -11,6 +11,7 @@ from typing import Any
 from flytelite.errors import InvalidArgument
 
 DEFAULT_PORT = 30080
+MAX_PORT = 65535
 DEFAULT_DATA_DIR = Path(".flytelite")
 FILE_NAME = "flytelite.yaml"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -117,7 +118,7 @@ def _convert(name: str, value: Any, source: str) -> Any:
         if kind is int:
             if isinstance(value, bool):
                 raise ValueError("a number is needed")
-            return int(value)
+            return _number(name, int(value))
         if kind is tuple:
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items if str(item).strip())
@@ -126,6 +127,15 @@ def _convert(name: str, value: Any, source: str) -> Any:
         return str(value)
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"setting {name} from {source} has an unusable value {value!r}: {error}") from error
+
+
+def _number(name: str, value: int) -> int:
+    if name in ("port", "grpc_port"):
+        if not 0 <= value <= MAX_PORT:
+            raise ValueError(f"a port is between 0 and {MAX_PORT}")
+    elif value < 0:
+        raise ValueError("it cannot be negative")
+    return value
 
 
 def _kind_of(default: Any, name: str) -> type:

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from flytelite.server.admin.filters import Kind
 from flytelite.server.admin.listing import ROW, Entity
+from flytelite.server.store.interface import TableSchema
 
 _EXECUTION_ID = {"execution_project": Kind.TEXT, "execution_domain": Kind.TEXT, "execution_name": Kind.TEXT}
 ENTITY_PARTS = ("project", "domain", "name", "version")
+EXECUTION_KEY_PARTS = 3
+"""What belongs to an execution is read and forgotten with it: its key begins with the execution's."""
 
 EXECUTION = Entity(
     code="e",
@@ -100,7 +103,7 @@ NODE_EXECUTION = Entity(
     },
 )
 NODE_EXECUTIONS = NODE_EXECUTION.schema(
-    "node_executions", indexed=["execution", "parent"], extra=["execution", "parent"]
+    "node_executions", indexed=["execution", "parent"], extra=["execution", "parent"], partition=EXECUTION_KEY_PARTS
 )
 
 TASK_EXECUTION = Entity(
@@ -127,11 +130,14 @@ TASK_EXECUTION = Entity(
     # flyteadmin/pkg/manager/impl/util/filters.go: these fields of an execution entity name the execution, not the task.
     renamed={"project": "execution_project", "domain": "execution_domain", "name": "execution_name"},
 )
-TASK_EXECUTIONS = TASK_EXECUTION.schema("task_executions", indexed=["node_execution"], extra=["node_execution"])
+TASK_EXECUTIONS = TASK_EXECUTION.schema(
+    "task_executions", indexed=["node_execution"], extra=["node_execution"], partition=EXECUTION_KEY_PARTS
+)
 
 SIGNAL = Entity(
     code="s",
     prefix="signal",
     columns={**ROW, **_EXECUTION_ID, "signal_id": Kind.TEXT, "type": Kind.OPAQUE, "value": Kind.OPAQUE},
 )
-SIGNALS = SIGNAL.schema("signals", indexed=["execution"], extra=["execution"])
+SIGNALS = SIGNAL.schema("signals", indexed=["execution"], extra=["execution"], partition=EXECUTION_KEY_PARTS)
+DYNAMIC_WORKFLOWS = TableSchema("dynamic_workflows", partition=EXECUTION_KEY_PARTS)

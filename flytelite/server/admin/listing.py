@@ -57,11 +57,16 @@ class Entity:
         return self.columns.get(column) is not Kind.OPAQUE
 
     def schema(
-        self, name: str, indexed: Iterable[str] = (), sorted: Iterable[str] = (), extra: Iterable[str] = ()
+        self,
+        name: str,
+        indexed: Iterable[str] = (),
+        sorted: Iterable[str] = (),
+        extra: Iterable[str] = (),
+        partition: int = 0,
     ) -> TableSchema:
         """The schema of a table that keeps this entity; ``extra`` columns are known to our own code only."""
         kept = {column for column in self.columns if self.is_kept(column)}
-        return TableSchema(name, frozenset(kept | set(extra)), frozenset(indexed), frozenset(sorted))
+        return TableSchema(name, frozenset(kept | set(extra)), frozenset(indexed), frozenset(sorted), partition)
 
 
 @dataclass(frozen=True)

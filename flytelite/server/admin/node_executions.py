@@ -16,6 +16,7 @@ from flytelite.errors import InvalidArgument, NotFound
 from flytelite.server.admin import validation
 from flytelite.server.admin.execution_messages import node_urls, not_found, trim_error
 from flytelite.server.admin.execution_tables import (
+    DYNAMIC_WORKFLOWS,
     EXECUTION,
     EXECUTIONS,
     NODE_EXECUTION,
@@ -27,9 +28,8 @@ from flytelite.server.admin.listing import Join, Listing, Page, sort_of
 from flytelite.server.admin.literal_maps import LiteralMaps, LiteralReader
 from flytelite.server.admin.objects import Objects
 from flytelite.server.admin.records import Record, Records
-from flytelite.server.store.interface import Condition, Operator, Query, Store, TableSchema
+from flytelite.server.store.interface import Condition, Operator, Query, Store
 
-DYNAMIC_WORKFLOWS = TableSchema("dynamic_workflows")
 
 NodeExecutionRecord = Record[node_execution_pb2.NodeExecution]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
@@ -72,13 +73,18 @@ class GrpcServer:
         if not hasattr(socket, "AF_UNIX"):
             self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
             return
-        # mkdtemp makes the directory for its owner only, so nobody else can reach the socket.
-        self._directory = Path(tempfile.mkdtemp(prefix="flytelite-"))
-        if len(str(self._directory)) > MAX_SOCKET_PATH - 5:
-            self._directory.rmdir()
-            self._directory = Path(tempfile.mkdtemp(prefix="flytelite-", dir="/tmp"))
+        self._directory = self._private_directory()
         self.address = str(self._directory / "grpc")
         self._server.add_insecure_port(f"unix:{self.address}")
+
+    def _private_directory(self) -> Path:
+        """A directory for its owner only, so that nobody else can reach the socket in it."""
+        directory = self._settings.data_dir / "socket"
+        if len(os.fsencode(directory)) <= MAX_SOCKET_PATH - len("/grpc"):
+            shutil.rmtree(directory, ignore_errors=True)  # a killed server's
+            directory.mkdir(mode=0o700)
+            return directory
+        return Path(tempfile.mkdtemp(prefix="flytelite-", dir="/tmp"))  # noqa: S108  mkdtemp makes it private
 
     def _remove_directory(self) -> None:
         if self._directory is not None:

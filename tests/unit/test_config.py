@@ -1,0 +1,57 @@
+"""Settings: where they come from and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flytelite import config
+from flytelite.errors import InvalidArgument
+
+
+def test_flags_win_over_variables_over_the_file_over_defaults(tmp_path: Path) -> None:
+    (tmp_path / "flytelite.yaml").write_text("port: 1000\nhost: 127.0.0.2\nprojects: [a, b]\n")
+    environ = {"FLYTELITE_PORT": "2000", "FLYTELITE_HOST": "127.0.0.3", "FLYTELITE_ALLOWED_HOSTS": "one, two"}
+    settings = config.load({"port": 3000, "grpc_port": None}, environ, tmp_path)
+    assert settings.port == 3000
+    assert settings.host == "127.0.0.3"
+    assert settings.projects == ("a", "b")
+    assert settings.allowed_hosts == ("one", "two")
+    assert settings.grpc_port is None
+    assert settings.max_parallelism == 25
+
+
+def test_the_data_directory_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.load({}, {}, tmp_path).data_dir == tmp_path.resolve() / ".flytelite"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("PORT", "80000", "a port is between 0 and 65535"),
+        ("GRPC_PORT", "-1", "a port is between 0 and 65535"),
+        ("PORT", "many", "invalid literal"),
+        ("MAX_PARALLELISM", "-3", "cannot be negative"),
+        ("EXECUTOR", "docker", "one of"),
+    ],
+)
+def test_an_unusable_value_is_named_with_its_source(tmp_path: Path, variable: str, value: str, reason: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        config.load({}, {f"FLYTELITE_{variable}": value}, tmp_path)
+    assert variable.lower() in refused.value.message
+    assert "environment" in refused.value.message
+    assert repr(value) in refused.value.message
+    assert reason in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("colour: blue", "unknown settings: colour"), ("- a list", "a mapping"), ("port: [", "cannot be read")],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "flytelite.yaml").write_text(text)
+    with pytest.raises(InvalidArgument, match=reason) as refused:
+        config.load({}, {}, tmp_path)
+    assert "flytelite.yaml" in refused.value.message
