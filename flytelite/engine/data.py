@@ -145,8 +145,11 @@ async def write_literals(path: Path, literals: Message) -> None:
 
 
 async def read_literals(path: Path) -> literals_pb2.LiteralMap | None:
-    """The literal map in the file, read in a thread; None when there is no file. Raises TooLarge and Unreadable."""
-    found: literals_pb2.LiteralMap | None = await asyncio.to_thread(read_message, path, literals_pb2.LiteralMap)
+    """The literal map in a file that the engine wrote, or accepted before, whatever its size; None when there is none.
+
+    Raises Unreadable.
+    """
+    found: literals_pb2.LiteralMap | None = await asyncio.to_thread(read_message, path, literals_pb2.LiteralMap, None)
     return found
 
 

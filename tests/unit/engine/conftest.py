@@ -22,7 +22,6 @@ from flytelite.compiler.tasks import compile_task
 from flytelite.compiler.workflows import compile_workflow
 from flytelite.config import Settings
 from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL, WORKFLOW_TERMINAL
-from flytelite.engine.executors.subprocess import SubprocessExecutor
 from flytelite.engine.propeller import Propeller
 from flytelite.engine.record import Launch
 from flytelite.errors import AlreadyExists, FailedPrecondition, NotFound
@@ -278,12 +277,12 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.settings = Settings(data_dir=directory / "data")
+        executor = os.environ.get("FLYTELITE_EXECUTOR", "fork")
+        self.settings = Settings(data_dir=directory / "data", executor=executor)
         self.ledger = Ledger()
         self.ledger.on_create = self._create_child
         self._count = itertools.count()
         self.module = None
-        self.grace = 5.0
         self.propeller = None
 
     def build(self, source: str, name: str = "wf"):
@@ -370,9 +369,7 @@ class Bench:
         return result
 
     def engine(self) -> Propeller:
-        self.propeller = Propeller(
-            self.ledger, self.ledger, self.settings, "localhost:30080", SubprocessExecutor(self.grace)
-        )
+        self.propeller = Propeller(self.ledger, self.ledger, self.settings, "localhost:30080")
         self.ledger.on_terminal = self.propeller.execution_ended
         self.ledger.on_terminate = self.propeller.abort
         return self.propeller

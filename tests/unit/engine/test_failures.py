@@ -166,8 +166,10 @@ def mute() -> int:
 
 @workflow
 def wf() -> int:
-    silent()
-    return mute()
+    quiet = silent()
+    loud = mute()
+    quiet >> loud
+    return loud
 """
     )
     closure = bench.run(source)

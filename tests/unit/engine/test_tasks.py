@@ -122,6 +122,24 @@ def test_a_program_that_is_not_here(bench):
     assert bench.ledger.phases("n0") == ["QUEUED", "TE0 QUEUED", "RUNNING", "TE0 FAILED", "FAILED"]
 
 
+def test_an_echo_needs_no_process(bench):
+    source = """
+from flytekit import workflow
+from flytekit.core.interface import Interface
+from flytekit.core.task import Echo
+
+echo = Echo(name="echo", inputs={"a": int})
+
+@workflow
+def wf(a: int) -> int:
+    return echo(a=a)
+"""
+    closure = bench.run(source, inputs={"a": 4})
+    assert closure.phase == SUCCEEDED, closure
+    assert bench.outputs() == {"o0": "4"}
+    assert bench.ledger.phases("n0") == ["QUEUED", "TE0 SUCCEEDED", "SUCCEEDED"]
+
+
 def test_a_raw_output_prefix_of_the_execution(bench):
     prefix = str(bench.directory / "elsewhere")
     source = """
