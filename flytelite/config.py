@@ -6,24 +6,29 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flytelite.errors import InvalidArgument
 
 DEFAULT_PORT = 30080
 MAX_PORT = 65535
+MAX_HOLD = 30.0
+"""Seconds; flytekit gives GetExecution a deadline of 60."""
 DEFAULT_DATA_DIR = Path(".flytelite")
 FILE_NAME = "flytelite.yaml"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 EXECUTORS = ("fork", "subprocess")
 """How flytekit's tasks start: forked from a process that has imported flytekit, or as new processes."""
 
+Number = TypeVar("Number", int, float)
+
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that can be chosen about one server.
 
-    Sizes are bytes, durations seconds. Defaults that FlyteAdmin has too carry its value
+    Sizes are bytes, durations seconds. ``hold`` is how long GetExecution over gRPC may wait for the end of a running
+    execution; 0 never waits. Defaults that FlyteAdmin has too carry its value
     (``flyteadmin/pkg/runtime/application_config_provider.go``).
     """
 
@@ -40,6 +45,7 @@ class Settings:
     max_inline_bytes: int = 2 * 1024 * 1024
     max_message_bytes: int = 64 * 1024 * 1024
     max_upload_expiry: int = 3600
+    hold: float = 1.0
     raw_output_prefix: str = ""
     executor: str = "fork"
     log_level: str = "info"
@@ -119,6 +125,8 @@ def _convert(name: str, value: Any, source: str) -> Any:
             if isinstance(value, bool):
                 raise ValueError("a number is needed")
             return _number(name, int(value))
+        if kind is float:
+            return _number(name, float(value))
         if kind is tuple:
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items if str(item).strip())
@@ -129,12 +137,14 @@ def _convert(name: str, value: Any, source: str) -> Any:
         raise InvalidArgument(f"setting {name} from {source} has an unusable value {value!r}: {error}") from error
 
 
-def _number(name: str, value: int) -> int:
+def _number(name: str, value: Number) -> Number:
     if name in ("port", "grpc_port"):
         if not 0 <= value <= MAX_PORT:
             raise ValueError(f"a port is between 0 and {MAX_PORT}")
-    elif value < 0:
+    elif not value >= 0:
         raise ValueError("it cannot be negative")
+    elif name == "hold" and value > MAX_HOLD:
+        raise ValueError(f"it is at most {MAX_HOLD:g} seconds")
     return value
 
 

@@ -33,10 +33,12 @@ from flytelite.server.data_directory import DataDirectory, Running
 from flytelite.server.dispatch import Dispatcher
 from flytelite.server.engine_record import EngineRecord
 from flytelite.server.grpc.server import GrpcServer
+from flytelite.server.hold import HeldExecutions
 from flytelite.server.listener import Listener, bind
 from flytelite.server.objects import Bucket
 from flytelite.server.store.journal import JournalStore
 
+GET_EXECUTION = "flyteidl.service.AdminService/GetExecution"
 DRAIN_SECONDS = 2.0
 """How long running calls may take once the server stops."""
 
@@ -78,7 +80,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         propeller = Propeller(record, record, settings, settings.authority)
         stack.enter_context(changes.listening(lambda change: _tell(propeller, change)))
 
-        grpc = GrpcServer(dispatcher, settings)
+        # Only for gRPC: the console, which speaks HTTP, shows what is, and looks again soon.
+        held = HeldExecutions(control_plane.executions, changes, settings.hold)
+        grpc = GrpcServer(dispatcher.answering({GET_EXECUTION: held.get}), settings)
         await grpc.start()
         stack.push_async_callback(grpc.stop, 0)
         listener = Listener(socket, grpc.address, lambda: _make_app(dispatcher, settings, bucket, control_plane))

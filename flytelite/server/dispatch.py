@@ -48,6 +48,12 @@ class Dispatcher:
         self._store = store
         self.statistics: dict[str, MethodStatistics] = {}
 
+    def answering(self, handlers: Mapping[str, Handler]) -> Dispatcher:
+        """A dispatcher for a transport that has some RPCs answered otherwise; the statistics stay common."""
+        other = Dispatcher({**self._handlers, **handlers}, self._store)
+        other.statistics = self.statistics
+        return other
+
     async def call(self, method: str, request: Message) -> Message:
         """Answer one call; what it wrote is on disk before it returns, what only reads never waits.
 
