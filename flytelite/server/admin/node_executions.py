@@ -30,7 +30,6 @@ from flytelite.server.admin.objects import Objects
 from flytelite.server.admin.records import Record, Records
 from flytelite.server.store.interface import Condition, Operator, Query, Store
 
-
 NodeExecutionRecord = Record[node_execution_pb2.NodeExecution]
 
 

@@ -84,7 +84,7 @@ class GrpcServer:
             shutil.rmtree(directory, ignore_errors=True)  # a killed server's
             directory.mkdir(mode=0o700)
             return directory
-        return Path(tempfile.mkdtemp(prefix="flytelite-", dir="/tmp"))  # noqa: S108  mkdtemp makes it private
+        return Path(tempfile.mkdtemp(prefix="flytelite-", dir="/tmp"))
 
     def _remove_directory(self) -> None:
         if self._directory is not None:
