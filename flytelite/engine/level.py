@@ -77,7 +77,7 @@ class Level:
         self.directory = directory
         self.parent = parent
         self.inputs = literals_pb2.LiteralMap()
-        self.reason = AUTO_ABORT if parent is None else "subworkflow failed"
+        self.failing_reason = AUTO_ABORT if parent is None else "subworkflow failed"
         self.on_failure: Callable[[execution_pb2.ExecutionError], None] | None = None
         self.failure: execution_pb2.ExecutionError | None = None
         self.timed_out = False
@@ -96,6 +96,11 @@ class Level:
         if any(task.cancelled() or task.exception() is not None for task in upstream):
             await self.ending()
         return all(task.result().phase not in _BLOCKING for task in upstream)
+
+    @property
+    def abort_reason(self) -> str:
+        """Why a node of this level is aborted: somebody's wish, a failure in the level, or one outside of it."""
+        return self.run.reason(AUTO_ABORT if self.failure is None else self.failing_reason)
 
     async def ending(self) -> None:
         """Wait to be cancelled: a node of this level failed, so all others are about to be."""

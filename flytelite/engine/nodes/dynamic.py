@@ -36,7 +36,7 @@ async def run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
     node.slot.release()
     parent = Parent(node.unique_id, node.attempt, in_dynamic_chain=True)
     level = Level(node.run, closure.primary, Library(closure), node.output_directory, parent)
-    level.reason = FAILING
+    level.failing_reason = FAILING
     try:
         outputs = await run_level(level, literals_pb2.LiteralMap())
     except NodeFailed as failure:

@@ -99,10 +99,8 @@ def _abort(run: NodeRun) -> None:
         run.drop_pending()
         return
     if run.phase != NodePhase.UNDEFINED:
-        run.advance(
-            NodePhase.ABORTED,
-            error=execution_pb2.ExecutionError(code="NodeAborted", message=run.run.reason(run.level.reason)),
-        )
+        error = execution_pb2.ExecutionError(code="NodeAborted", message=run.level.abort_reason)
+        run.advance(NodePhase.ABORTED, error=error)
 
 
 async def _until_deadline(
