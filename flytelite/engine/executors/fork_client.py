@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ SCRIPT = Path(fork_server.__file__)
 
 
 class Refused(Exception):
-    """The environment has no fork server: it cannot import flytekit, or not without starting threads."""
+    """There can be no such fork server, for example because an import fails or starts threads."""
 
 
 class Gone(Exception):
@@ -26,21 +26,21 @@ class Gone(Exception):
 
 
 class ForkServer:
-    """One fork server. ``interpreter`` is the Python of the environment, ``host`` the server's own variables.
+    """One fork server. ``begin`` gives a process the other end of its control socket; it is called at once."""
 
-    It is started at once, in the background.
-    """
-
-    def __init__(self, interpreter: str, host: Mapping[str, str]) -> None:
+    def __init__(self, interpreter: str, begin: Callable[[int], Awaitable[subprocess.Popen[bytes] | None]]) -> None:
         self.interpreter = interpreter
         self.served = False
-        self._host = dict(host)
         self._places: dict[str, int] = {}
-        self._control, self._other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         self._sending = asyncio.Lock()
-        self._process = asyncio.create_task(asyncio.to_thread(self._spawn))
+        self._process = asyncio.create_task(_with(other, begin))
         self._ready = asyncio.create_task(self._greeting(), name="fork server")
+
+    def ready(self) -> bool:
+        """Whether it can be asked without waiting for what it imports first."""
+        return self._ready.done() and not self._ready.cancelled() and self._ready.exception() is None
 
     def outdated(self) -> bool:
         """Whether packages were installed in the environment after the server imported them. Reads a few inodes."""
@@ -52,13 +52,16 @@ class ForkServer:
         ``attempt`` and ``command`` are as fork_server.py reads them. Raises Refused and Gone, and OSError when no
         process can be made.
         """
-        await asyncio.shield(self._ready)
+        await self.until_ready()
         here, there = socket.socketpair()
         try:
             here.setblocking(False)
             with there:
-                await self._pass([there.fileno(), lock, log])
-            answer = await self._ask(here, _message(attempt) + _message(command))
+                await self._pass(fork_server.ATTEMPT, [there.fileno(), lock, log])
+            await self._send(here, _message(attempt) + _message(command))
+            answer = await _receive(here)
+            if not answer:
+                raise Gone
             if answer != fork_server.STARTED:
                 raise OSError(answer.decode())
         except BaseException:
@@ -67,26 +70,40 @@ class ForkServer:
         self.served = True
         return here
 
+    async def branch(self, content: Mapping[str, Any], control: int) -> None:
+        """Have a fork of the server become one itself. ``content`` is as fork_server.py reads it. Raises Gone."""
+        await self.until_ready()
+        here, there = socket.socketpair()
+        with here:
+            here.setblocking(False)
+            with there:
+                await self._pass(fork_server.BRANCH, [there.fileno(), control])
+            await self._send(here, _message(content))
+
+    async def until_ready(self) -> None:
+        """Wait until it has imported what it imports first. Raises Refused and Gone."""
+        await asyncio.shield(self._ready)
+
     async def close(self) -> None:
         """End the server; what it has forked goes on. It has nothing that it would have to put away."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Refused, Gone):
             process = await self._process
-            process.kill()
-            await asyncio.to_thread(process.wait)
-        with contextlib.suppress(Refused, Gone):
+            if process is not None:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+        self._ready.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Refused, Gone):
             await self._ready
-        self._control.close()
+        self._control.close()  # which ends one that has no process of ours
 
     async def _greeting(self) -> None:
-        """Wait until flytekit is imported."""
         try:
-            with self._other:
-                await asyncio.shield(self._process)
+            await asyncio.shield(self._process)
         except (FileNotFoundError, PermissionError) as error:
             raise Refused(str(error)) from error
         except OSError as error:
             raise Gone from error
-        answer = await self._receive(self._control)
+        answer = await _receive(self._control)
         if not answer:
             raise Gone
         said = json.loads(answer)
@@ -94,24 +111,12 @@ class ForkServer:
             raise Refused(said["refusal"])
         self._places = said["places"]
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        # Its stderr is the engine's: nothing but the trace of a crash is ever written there.
-        return subprocess.Popen(
-            [self.interpreter, str(SCRIPT), str(self._other.fileno())],
-            pass_fds=[self._other.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env=self._host,
-            cwd="/",
-            start_new_session=True,
-        )
-
-    async def _pass(self, descriptors: Sequence[int]) -> None:
+    async def _pass(self, kind: bytes, descriptors: Sequence[int]) -> None:
         loop = asyncio.get_running_loop()
         async with self._sending:
             while True:
                 try:
-                    socket.send_fds(self._control, [b"+"], descriptors)
+                    socket.send_fds(self._control, [kind], descriptors)
                 except BlockingIOError:
                     await _writable(loop, self._control)
                 except OSError as error:
@@ -119,22 +124,52 @@ class ForkServer:
                 else:
                     return
 
-    async def _ask(self, connection: socket.socket, request: bytes) -> bytes:
-        loop = asyncio.get_running_loop()
+    async def _send(self, connection: socket.socket, request: bytes) -> None:
         try:
-            await loop.sock_sendall(connection, request)
+            await asyncio.get_running_loop().sock_sendall(connection, request)
         except OSError as error:
             raise Gone from error
-        answer = await self._receive(connection)
-        if not answer:
-            raise Gone
-        return answer
 
-    async def _receive(self, connection: socket.socket) -> bytes:
-        try:
-            return await asyncio.get_running_loop().sock_recv(connection, 65536)
-        except OSError:
-            return b""  # reset: its other end was closed with something unread
+
+def spawned(interpreter: str, host: Mapping[str, str]) -> ForkServer:
+    """The fork server of an environment, whose Python is ``interpreter``; ``host`` is its own environment."""
+
+    def spawn(control: int) -> subprocess.Popen[bytes]:
+        # Its stderr is the engine's: nothing but the trace of a crash is ever written there.
+        return subprocess.Popen(
+            [interpreter, str(SCRIPT), str(control)],
+            pass_fds=[control],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=dict(host),
+            cwd="/",
+            start_new_session=True,
+        )
+
+    return ForkServer(interpreter, lambda control: asyncio.to_thread(spawn, control))
+
+
+def branched(parent: ForkServer, modules: Sequence[str], env: Mapping[str, str]) -> ForkServer:
+    """A fork server like another one that has also imported some modules, in the environment of a task."""
+
+    async def branch(control: int) -> None:
+        await parent.branch({"modules": list(modules), "env": dict(env)}, control)
+
+    return ForkServer(parent.interpreter, branch)
+
+
+async def _with(
+    other: socket.socket, begin: Callable[[int], Awaitable[subprocess.Popen[bytes] | None]]
+) -> subprocess.Popen[bytes] | None:
+    with other:
+        return await begin(other.fileno())
+
+
+async def _receive(connection: socket.socket) -> bytes:
+    try:
+        return await asyncio.get_running_loop().sock_recv(connection, 65536)
+    except OSError:
+        return b""  # reset: its other end was closed with something unread
 
 
 def _message(content: Mapping[str, Any]) -> bytes:

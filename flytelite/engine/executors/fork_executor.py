@@ -8,12 +8,14 @@ import fcntl
 import logging
 import shutil
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 from flytelite.engine.executors.attempt import LOCK, ShimAttempt, adopted
-from flytelite.engine.executors.fork_client import ForkServer, Gone, Refused, hung_up
+from flytelite.engine.executors.fork_client import ForkServer, Gone, Refused, hung_up, spawned
 from flytelite.engine.executors.fork_commands import EXECUTE, interpreter_for, interpreter_of
+from flytelite.engine.executors.fork_libraries import Libraries
 from flytelite.engine.executors.interface import Command
 from flytelite.engine.executors.subprocess import SubprocessExecutor
 
@@ -22,6 +24,9 @@ SUPPORTED = sys.platform == "linux"
 
 LOSSES = 3
 """So many fork servers of an environment may end one after the other without having started anything."""
+
+LESSON = "imports"
+"""Where an attempt writes the libraries that it imported."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +44,21 @@ class ForkServerExecutor:
         self._servers: dict[str, ForkServer] = {}
         self._losses: dict[str, int] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._libraries = Libraries(self._retire)
 
     async def start(self, directory: Path, token: str, command: Command) -> ShimAttempt:
         """Start the command; ``directory`` must exist. Raises OSError."""
         interpreter = interpreter_for(command, self.host) if SUPPORTED else None
         while interpreter is not None and self._losses.get(interpreter, 0) < LOSSES:
-            attempt = await self._fork(interpreter, directory, token, command)
-            if attempt is not None:
+            server = self._server(interpreter)
+            try:
+                attempt = await self._fork(server, directory, token, command)
+            except Gone:
+                self._lost(server)
+            except Refused as refusal:
+                self._give_up(server, str(refusal))
+            else:
+                self._losses.pop(interpreter, None)
                 return attempt
         return await self.otherwise.start(directory, token, command)
 
@@ -62,27 +75,43 @@ class ForkServerExecutor:
 
     async def close(self) -> None:
         """End the fork servers; attempts are not touched."""
+        self._libraries.close()
         for server in self._servers.values():
             self._retire(server)
         self._servers.clear()
         if self._ending:
             await asyncio.wait(self._ending)
 
-    async def _fork(self, interpreter: str, directory: Path, token: str, command: Command) -> ShimAttempt | None:
-        server = self._server(interpreter)
+    async def _fork(self, server: ForkServer, directory: Path, token: str, command: Command) -> ShimAttempt:
+        """Have the server, or one like it with more libraries, start the attempt. Raises Refused and Gone."""
+        better = self._libraries.find(server, command)
+        if better is not None:
+            try:
+                return await self._ask(better, server, directory, token, command)
+            except (Gone, Refused):
+                self._libraries.drop(better)
+        return await self._ask(server, server, directory, token, command)
+
+    async def _ask(
+        self, server: ForkServer, parent: ForkServer, directory: Path, token: str, command: Command
+    ) -> ShimAttempt:
+        lesson = directory / LESSON if self._libraries.wants_lesson(parent, command) else None
         asked = {"directory": str(directory), "token": token, "grace": self.otherwise.grace}
-        program = {"argv": command.argv, "env": dict(command.env), "cwd": str(command.cwd)}
-        try:
-            async with _descriptors(directory, command) as (lock, log):
-                connection = await server.start(asked, program, lock, log)
-        except Gone:
-            self._lost(server)
-            return None
-        except Refused as refusal:
-            self._give_up(server, str(refusal))
-            return None
-        self._losses.pop(interpreter, None)
-        return ShimAttempt(directory, token, hung_up(connection))
+        program = {
+            "argv": command.argv,
+            "env": dict(command.env),
+            "cwd": str(command.cwd),
+            "lesson": str(lesson or ""),
+        }
+        async with _descriptors(directory, command) as (lock, log):
+            connection = await server.start(asked, program, lock, log)
+        gone = hung_up(connection)
+        return ShimAttempt(directory, token, gone if lesson is None else self._taught(gone, parent, command, lesson))
+
+    async def _taught(self, gone: Coroutine[Any, Any, None], parent: ForkServer, command: Command, path: Path) -> None:
+        await gone
+        with contextlib.suppress(FileNotFoundError):  # it was killed before it could write
+            self._libraries.learn(parent, command, await asyncio.to_thread(_read_lesson, path))
 
     def _server(self, interpreter: str) -> ForkServer:
         server = self._servers.get(interpreter)
@@ -90,7 +119,7 @@ class ForkServerExecutor:
             self._retire(server)
             server = None
         if server is None:
-            server = self._servers[interpreter] = ForkServer(interpreter, self.host)
+            server = self._servers[interpreter] = spawned(interpreter, self.host)
         return server
 
     def _lost(self, server: ForkServer) -> None:
@@ -127,3 +156,9 @@ async def _descriptors(directory: Path, command: Command) -> AsyncIterator[tuple
         except BlockingIOError:  # a fork server that has just ended may still be about to let go of it
             await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         yield lock.fileno(), log.fileno()
+
+
+def _read_lesson(path: Path) -> list[str]:
+    modules = path.read_text().splitlines()
+    path.unlink()
+    return modules

@@ -2,18 +2,20 @@
 
 Run as ``python fork_server.py CONTROL``. CONTROL is the number of a descriptor, its end of a pair of SOCK_SEQPACKET
 sockets; the engine has the other end. The server says on it, in JSON, that it is ready or why it will not do. From
-then on a message is one attempt: a byte, with three descriptors beside it: the attempt's connection, its lock and its
-log. The server ends when the engine does, and never looks back at what it has forked.
+then on a message is one attempt: ATTEMPT, with three descriptors beside it: the attempt's connection, its lock and its
+log. The server ends when the engine does, and never looks back at what it has forked. The message BRANCH has a fork of
+the server import more modules and serve on a control socket of its own; beside it are a connection, on which it reads
+what to import (modules, env), and that socket.
 
 An attempt is given to a waiter, which does what shim.py does for a plain subprocess and outlives the server. The waiter
 reads from the connection what it has to know (four bytes of length, then JSON: directory, token, grace), answers
-STARTED, and leaves the rest (argv, env, cwd, in the same form) to the task process. The connection stays open for as
-long as the waiter lives. A waiter and its task process are forked in advance, one pair for each environment, because
-two forks of a process of this size are a good part of what a short task takes.
+STARTED, and leaves the rest (argv, env, cwd, lesson, in the same form) to the task process. The connection stays open
+for as long as the waiter lives. A waiter and its task process are forked in advance, one pair at a time, because two
+forks of a process of this size are a good part of what a short task takes.
 
 Runs in the task's environment, where flytelite may not be installed: it loads its two siblings by path.
 """
-# ruff: noqa: PTH120, PTH208
+# ruff: noqa: PTH120
 
 from __future__ import annotations
 
@@ -31,9 +33,12 @@ import select
 import signal
 import socket
 import traceback
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+ATTEMPT = b"+"
+BRANCH = b"*"
 STARTED = b"+"
 
 
@@ -56,20 +61,27 @@ else:
 def main() -> None:
     """Import flytekit and serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    greet(control, fork_task.prepare)
+
+
+def greet(control: socket.socket, prepare: Callable[[], fork_task.Prepared]) -> NoReturn:
+    """Import what has to be imported, say whether that went well, and serve."""
     try:
-        prepared = fork_task.prepare()
-        threads = len(os.listdir("/proc/self/task"))
-        if threads > 1:
-            raise RuntimeError(f"importing flytekit and its plugins started {threads - 1} threads")
-    except Exception as error:
-        control.send(json.dumps({"refusal": f"{type(error).__name__}: {error}"}).encode())
+        prepared = prepare()
+        said: dict[str, Any] = {"places": prepared.places}
+    except BaseException as error:
+        said = {"refusal": f"{type(error).__name__}: {error}"}
+    try:
+        control.send(json.dumps(said).encode())
+    except OSError:
+        os._exit(0)  # the engine is gone, or wants the server no more
+    if "refusal" in said:
         os._exit(1)
-    control.send(json.dumps({"places": prepared.places}).encode())
     serve(control, prepared)
 
 
 def serve(control: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
-    """Hand each message to a spare waiter until the engine is gone."""
+    """Hand each attempt to a spare waiter until the engine is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the waiters
     spare: socket.socket | None = None
     while True:
@@ -79,13 +91,37 @@ def serve(control: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
         if not message:
             os._exit(0)
         try:
-            if spare is None or not hand(spare, descriptors):
-                hand(prefork(control, prepared), descriptors)
+            if message == BRANCH:
+                branch(control, spare, prepared, *descriptors)
+            else:
+                if spare is None or not hand(spare, descriptors):
+                    hand(prefork(control, prepared), descriptors)
+                spare = None
         except OSError as error:
             os.write(descriptors[0], str(error).encode())
-        spare = None
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def branch(
+    control: socket.socket, spare: socket.socket | None, prepared: fork_task.Prepared, connection: int, other: int
+) -> None:
+    """Fork a server that imports more; ``other`` is its control. Raises OSError."""
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        control.close()
+        if spare is not None:
+            spare.close()
+        wanted = _read(connection)
+        os.close(connection)
+        greet(socket.socket(fileno=other), lambda: fork_task.extend(prepared, wanted["modules"], wanted["env"]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
 
 
 def hand(spare: socket.socket, descriptors: list[int]) -> bool:
@@ -156,7 +192,7 @@ def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
     """The task process: wait for the attempt and become its command."""
     try:
         if not select.select([orders], [], [], 0)[0]:
-            fork_task.warm()
+            fork_task.warm(prepared)
         message, descriptors, _, _ = socket.recv_fds(orders, 1, 2)
         orders.close()
         if not message:
@@ -167,7 +203,7 @@ def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
         os.close(log)
         command = _read(connection)
         os.close(connection)
-        fork_task.run(prepared, command["argv"], command["env"], command["cwd"])
+        fork_task.run(prepared, command["argv"], command["env"], command["cwd"], command["lesson"])
     except BaseException:
         traceback.print_exc()
     finally:

@@ -8,7 +8,9 @@ Runs inside a fork server, in the task's own Python environment: standard librar
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
+import importlib
 import logging
 import os
 import random
@@ -30,7 +32,17 @@ STARTUP_HOOKS = frozenset({"sitecustomize", "usercustomize"})
 FAILED_FLUSH = 120
 """The interpreter's exit code when what was printed cannot be written."""
 
+NEVER_PRELOADED = frozenset({"cupy", "jax", "tensorflow", "torch"})
+"""Libraries that may talk to a graphics processor once they are imported, which no fork survives."""
+
+QUIET = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""Keeps pyarrow's allocator from starting a thread when it is imported."""
+
 DOCSTRING = "Short.\n\nLong.\n\n:param a: text\n:returns: text\n"
+
+
+class UnsafeToFork(Exception):
+    """What was imported did more than to define things."""
 
 
 class Entrypoint:
@@ -91,61 +103,91 @@ class Entrypoint:
 
 
 class Prepared:
-    """What the process was like once flytekit was imported, for its children to start from."""
+    """What the process was like before the first fork, for its children to start from."""
 
     def __init__(self) -> None:
+        from flytekit.bin import entrypoint
+        from flytekit.core.docstring import Docstring
+        from flytekit.core.interface import transform_function_to_interface
+        from flytekit.utils.asyn import run_sync
+
         self.umask = os.umask(0o022)
         os.umask(self.umask)
         self.path = list(sys.path)
-        from flytekit.bin import entrypoint
-
         commands = (entrypoint.execute_task_cmd, entrypoint.map_execute_task_cmd)
         self.entrypoints = {command.name: Entrypoint(command.name, command) for command in commands}
-        _warm()
-        _forget_exit_callbacks()
-        names = {name.partition(".")[0] for name in sys.modules}
-        self.libraries = (names | STARTUP_HOOKS) - set(sys.builtin_module_names)
         self.places = {path: os.stat(path).st_mtime_ns for path in _site_packages()}  # noqa: PTH116
+        self.loop_start = functools.partial(run_sync, _nothing)
+        self.interface = functools.partial(transform_function_to_interface, _sample, Docstring(DOCSTRING))
+        self.settle()
+
+    def settle(self) -> None:
+        """Remember what is imported by now, and keep the collector from touching it. Raises UnsafeToFork."""
+        names = {name.partition(".")[0] for name in sys.modules}
+        self.modules = frozenset(sys.modules)
+        self.libraries = (names | STARTUP_HOOKS) - set(sys.builtin_module_names)
+        _forget_exit_callbacks()
+        child = os.fork()  # libraries for linear algebra end their threads before a fork and start them when needed
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+        if threads > 1:
+            raise UnsafeToFork(f"imports started {threads - 1} threads")
+        gc.collect()
+        gc.freeze()
 
 
 def prepare() -> Prepared:
-    """Import flytekit and whatever its tasks need first. Raises what an import raises."""
+    """Import flytekit and whatever its tasks need first. Raises UnsafeToFork, and what an import raises."""
     # Tasks log for machines, not for people at a terminal: flytekit asks this variable while it is imported.
     os.environ.setdefault("FLYTE_INTERNAL_EXECUTION_ID", "fork-server")
-    prepared = Prepared()
-    gc.collect()
-    gc.freeze()
-    return prepared
-
-
-def _warm() -> None:
-    """Do once what every task would do first, as far as it leaves no thread and no open file behind."""
     from flytekit.core import data_persistence
-    from flytekit.core.docstring import Docstring
 
-    Docstring(docstring=DOCSTRING)
     shutil.rmtree(data_persistence.flyte_tmp_dir)
     _fresh_context()  # in a flytekit that it does not fit, it fails here and not in every task
     shutil.rmtree(data_persistence.flyte_tmp_dir)
+    return Prepared()
 
 
-def warm() -> None:
+def extend(prepared: Prepared, modules: Sequence[str], env: dict[str, str]) -> Prepared:
+    """In a fork of the process: import more. Raises UnsafeToFork, and what an import raises."""
+    os.environ.clear()
+    os.environ.update({**QUIET, **env})
+    time.tzset()
+    before = _open_files()
+    for name in modules:
+        importlib.import_module(name)
+    found = NEVER_PRELOADED & {name.partition(".")[0] for name in sys.modules}
+    if found:
+        raise UnsafeToFork(f"{', '.join(sorted(found))} would not survive a fork")
+    opened = _open_files() - before
+    if opened:
+        raise UnsafeToFork(f"imports left {len(opened)} files or connections open")
+    prepared.settle()
+    return prepared
+
+
+def _open_files() -> set[str]:
+    listed = os.listdir("/proc/self/fd")  # noqa: PTH208
+    return {name for name in listed if os.path.exists(f"/proc/self/fd/{name}")}  # noqa: PTH110  the listing had one itself
+
+
+async def _nothing() -> None:
+    """What flytekit's loop is started with."""
+
+
+def _sample(text: str, number: int = 0) -> str:
+    return text * number
+
+
+def warm(prepared: Prepared) -> None:
     """Do ahead, in a process that is going to be a task, what each task does alike.
 
-    It starts the loop that flytekit runs beside a task, and the rest has its memory copied from the fork server.
+    It starts the loop that flytekit runs beside a task, and has memory copied that the fork server has shared so far.
     """
-    from flytekit.core.docstring import Docstring
-    from flytekit.core.interface import transform_function_to_interface
-    from flytekit.utils.asyn import run_sync
-
-    async def nothing() -> None:
-        """What the loop is started with."""
-
-    def sample(text: str, number: int = 0) -> str:
-        return text * number
-
-    run_sync(nothing)
-    transform_function_to_interface(sample, Docstring(DOCSTRING))
+    prepared.loop_start()
+    prepared.interface()
 
 
 def _forget_exit_callbacks() -> None:
@@ -164,8 +206,10 @@ def _site_packages() -> list[str]:
     return [place for place in places if place in sys.path and os.path.isdir(place)]  # noqa: PTH112
 
 
-def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str) -> NoReturn:
+def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str, lesson: str) -> NoReturn:
     """Become the process of that command; ``argv[0]`` is the path of flytekit's console script.
+
+    Into the file ``lesson``, unless it is empty, go the libraries that it imports.
 
     The log is on descriptors 1 and 2 and nothing else is open. A working directory that would have other modules take
     the place of those that are imported already gets an interpreter of its own.
@@ -183,7 +227,10 @@ def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str) -> N
     sys.path[:] = list(dict.fromkeys([os.path.dirname(argv[0]), *paths, *prepared.path]))  # noqa: PTH120
     _fresh_main(argv[0])
     _fresh_state()
-    _leave(_call(prepared.entrypoints[os.path.basename(argv[0])], argv))  # noqa: PTH119
+    code = _call(prepared.entrypoints[os.path.basename(argv[0])], argv)  # noqa: PTH119
+    if lesson:
+        _teach(prepared, lesson)
+    _leave(code)
 
 
 def shadows(directory: str, libraries: frozenset[str] | set[str]) -> bool:
@@ -199,6 +246,19 @@ def shadows(directory: str, libraries: frozenset[str] | set[str]) -> bool:
         if entry in libraries and os.path.exists(f"{directory}/{entry}/__init__.py"):  # noqa: PTH110
             return True
     return False
+
+
+def _teach(prepared: Prepared, lesson: str) -> None:
+    """Write down the libraries that were imported since the fork, in that order; nothing that users write."""
+    homes = tuple(f"{place}/" for place in (*prepared.places, os.path.dirname(os.__file__)))  # noqa: PTH120
+    names = []
+    for name, module in list(sys.modules.items()):
+        new = name not in prepared.modules and not name.startswith("__")
+        origin = getattr(module, "__file__", None) if new else None
+        if isinstance(origin, str) and origin.startswith(homes):
+            names.append(name)
+    with open(lesson, "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write("\n".join(names))
 
 
 def _fresh_main(program: str) -> None:
