@@ -20,6 +20,10 @@ from flytelite.engine.nodes.node import NodeRun
 PLUGIN = "k8s-array"
 TASK_TYPE = "container_array"
 
+PAUSE = 0.0005
+"""Seconds for each element between two events: an event rewrites all elements, so that without it a large array would
+cost the square of its size."""
+
 
 class ArrayReport:
     """Gathers what happens to elements into events of a rising phase version."""
@@ -30,6 +34,7 @@ class ArrayReport:
         self._elements: Sequence[Element] = ()
         self._changed: dict[tuple[int, int], event_pb2.ExternalResourceInfo] = {}
         self._flush: asyncio.Handle | None = None
+        self._not_before = 0.0
 
     def begin(self, elements: Sequence[Element]) -> None:
         """Announce all elements, the first time."""
@@ -42,11 +47,11 @@ class ArrayReport:
         node.advance(NodePhase.RUNNING)
 
     def add(self, element: Element, phase: int) -> None:
-        """An element, or one attempt of it, came to a phase; all changes of one turn of the loop are one event."""
+        """An element, or one attempt of it, came to a phase; changes within a short time are one event."""
         resource = self._resource(element, phase)
         self._changed[(resource.index, resource.retry_attempt)] = resource
         if self._flush is None:
-            self._flush = asyncio.get_running_loop().call_soon(self._send)
+            self._flush = asyncio.get_running_loop().call_at(self._not_before, self._send)
 
     def end(self, phase: int, **fields: Any) -> None:
         """The last event, with all elements, to go out with the node's; the elements' notes are done with."""
@@ -63,6 +68,7 @@ class ArrayReport:
 
     def _send(self) -> None:
         self._flush = None
+        self._not_before = asyncio.get_running_loop().time() + PAUSE * len(self._elements)
         if not self._changed:
             return
         resources = list(self._changed.values())
