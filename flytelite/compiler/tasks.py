@@ -38,8 +38,12 @@ def _validate_container(template: tasks_pb2.TaskTemplate, errors: CompileErrors)
         errors.collect(problem.value_required("container", "image"))
     for entry in [*container.resources.requests, *container.resources.limits]:
         if not _QUANTITY.fullmatch(entry.value):
-            name = tasks_pb2.Resources.ResourceName.Name(entry.name)
-            errors.collect(problem.unrecognized_value(f"resources.{name}", entry.value))
+            errors.collect(problem.unrecognized_value(f"resources.{_resource_name(entry.name)}", entry.value))
+
+
+def _resource_name(number: int) -> str:
+    names = tasks_pb2.Resources.ResourceName
+    return str(names.Name(number)) if number in names.values() else str(number)
 
 
 def _validate_pod(pod: tasks_pb2.K8sPod, errors: CompileErrors) -> None:
@@ -54,7 +58,10 @@ def _container_names(pod: tasks_pb2.K8sPod) -> list[str] | None:
     """The names of the containers in the pod spec; None when it is not the JSON of a pod spec."""
     if not pod.HasField("pod_spec"):
         return None
-    containers: Any = json_format.MessageToDict(pod.pod_spec).get("containers")
+    try:
+        containers: Any = json_format.MessageToDict(pod.pod_spec).get("containers")
+    except (ValueError, json_format.Error):
+        return None  # NaN and infinity are no JSON
     if not isinstance(containers, list):
         return [] if containers is None else None
     containers = [{} if container is None else container for container in containers]

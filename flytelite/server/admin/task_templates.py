@@ -81,7 +81,10 @@ def _check_pod(id: identifier_pb2.Identifier, pod: tasks_pb2.K8sPod, limits: Qua
         raise InvalidArgument(
             "invalid TaskSpecification, pod tasks should specify their target as a pod with a pod spec"
         )
-    spec = json_format.MessageToDict(pod.pod_spec)
+    try:
+        spec = json_format.MessageToDict(pod.pod_spec)
+    except (ValueError, json_format.Error) as error:
+        raise InvalidArgument(f"invalid pod spec for task [{text(id)}]: {error}") from error
     containers = spec.get("containers") or []
     if not isinstance(containers, list) or not all(isinstance(container, dict) for container in containers):
         raise InvalidArgument(f"invalid pod spec for task [{text(id)}]: containers must be a list of objects")

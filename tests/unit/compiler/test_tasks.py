@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from flyteidl.core import tasks_pb2
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 
 from flytelite.compiler.errors import CompilationFailed
 from flytelite.compiler.tasks import compile_task
+
+NAN = struct_pb2.Struct(fields={"containers": struct_pb2.Value(number_value=math.nan)})
 
 
 def template(**parts: Any) -> tasks_pb2.TaskTemplate:
@@ -72,12 +75,20 @@ def test_not_quantities(value: str) -> None:
     assert errors(requesting(value)) == [("UnrecognizedValue", "resources.CPU", f"Unrecognized value [{value}].")]
 
 
+def test_a_quantity_of_a_resource_without_a_name() -> None:
+    task = requesting("much")
+    task.container.resources.requests[0].name = 77
+    (error,) = errors(task)
+    assert error[:2] == ("UnrecognizedValue", "resources.77")
+
+
 @pytest.mark.parametrize(
     ("task", "part"),
     [
         (template(k8sPod={}), "k8s pod spec"),
         (template(k8sPod={"podSpec": {"containers": {}}}), "k8s pod spec"),
         (pod({"name": 1}), "k8s pod spec"),
+        (tasks_pb2.TaskTemplate(id={"name": "t"}, k8s_pod={"pod_spec": NAN}), "k8s pod spec"),
         (pod({"name": "Primary"}), "k8s pod spec container name"),
         (pod({}), "k8s pod spec container name"),
         (pod({"name": "a" * 64}), "k8s pod spec container name"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from flyteidl.admin import common_pb2, description_entity_pb2, matchable_resource_pb2, project_domain_attributes_pb2
 from flyteidl.core import identifier_pb2, tasks_pb2
@@ -211,6 +213,7 @@ def test_pods(tasks, task_request):
     cases = [
         (r"^invalid TaskSpecification", tasks_pb2.K8sPod()),
         (r"containers must be a list", pod(containers="x")),
+        (r"^invalid pod spec for task .*NaN", pod(containers=math.nan)),
         (r"requests and limits must be objects", pod(containers=[{"resources": {"limits": [1]}}])),
         (r"^Requested EPHEMERAL_STORAGE default \[2Gi\] is greater than the limit", pod(containers=[bad])),
         (r"^Parsing of MEMORY request failed", pod(containers=[{"resources": {"requests": {"memory": [1]}}}])),
