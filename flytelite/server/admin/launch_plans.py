@@ -220,9 +220,9 @@ class LaunchPlans:
         spec.default_inputs.CopyFrom(expected)
         notifications(spec.entity_metadata.notifications)
         if spec.entity_metadata.HasField("launch_conditions"):
-            raise InvalidArgument(
-                f"Launch condition must be empty, found {text(spec.entity_metadata.launch_conditions)}"
-            )
+            # Not as text: that would unpack what may be broken.
+            found = spec.entity_metadata.launch_conditions.type_url
+            raise InvalidArgument(f"Launch condition must be empty, found [{found}]")
         launch_plan.closure.expected_inputs.CopyFrom(expected)
         if interface.HasField("outputs"):
             launch_plan.closure.expected_outputs.CopyFrom(interface.outputs)

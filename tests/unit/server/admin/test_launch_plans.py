@@ -111,7 +111,10 @@ def test_defaults_stay_and_fixed_inputs_are_not_expected(registered, launch_plan
         ),
         ({"labels": {"values": {"-": "x"}}}, "invalid label key [-]: "),
         ({"entity_metadata": {"notifications": [{}]}}, "invalid value for notification type"),
-        ({"entity_metadata": {"launch_conditions": {"type_url": "x"}}}, "Launch condition must be empty, found "),
+        (
+            {"entity_metadata": {"launch_conditions": {"type_url": "x/google.protobuf.Duration", "value": b"\0"}}},
+            "Launch condition must be empty, found [x/google.protobuf.Duration]",
+        ),
     ],
 )
 def test_specs_that_cannot_be_used(store, registered, launch_plan_request, spec, message):
