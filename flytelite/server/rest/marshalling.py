@@ -9,7 +9,7 @@ import orjson
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
-from flytelite.errors import Internal, InvalidArgument
+from flytelite.errors import FailedPrecondition, InvalidArgument
 from flytelite.server.rest.proto_json import to_json
 
 JSON = "application/json"
@@ -25,13 +25,15 @@ class Marshaler:
     strict: bool = False
 
     def write(self, message: Message) -> bytes:
-        """The message as a body. Raises Internal when it has no JSON form."""
+        """The message as a body. Raises FailedPrecondition when it has no JSON form."""
         if self.content_type == BINARY:
             return message.SerializeToString()
         try:
             return orjson.dumps(to_json(message, self.camel_case))
         except (ValueError, DecodeError) as error:
-            raise Internal(f"{message.DESCRIPTOR.full_name} cannot be written as JSON: {error}") from error
+            raise FailedPrecondition(
+                f"{message.DESCRIPTOR.full_name} cannot be written as JSON: {error}. Ask with Accept: {BINARY}."
+            ) from error
 
     def read(self, body: bytes, message: Message) -> None:
         """Fill the message from a body; an empty one leaves it as it is. Raises InvalidArgument."""
@@ -43,7 +45,9 @@ class Marshaler:
                     raise json_format.ParseError("a JSON object is needed")
                 json_format.Parse(body, message, ignore_unknown_fields=not self.strict)
         except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidArgument(f"the body is not a valid {message.DESCRIPTOR.full_name}: {error}") from error
+            # The error may quote half a surrogate pair, which no answer can hold.
+            reason = str(error).encode(errors="backslashreplace").decode()
+            raise InvalidArgument(f"the body is not a valid {message.DESCRIPTOR.full_name}: {reason}") from error
 
 
 SNAKE_CASE = Marshaler(JSON, strict=True)

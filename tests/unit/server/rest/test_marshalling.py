@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from flyteidl.admin import execution_pb2
+from flyteidl.admin import execution_pb2, matchable_resource_pb2
 from google.protobuf import timestamp_pb2
 
-from flytelite.errors import Internal
+from flytelite.errors import FailedPrecondition, InvalidArgument
 from flytelite.server.rest.marshalling import CAMEL_CASE, PROTOBUF, SNAKE_CASE, choose
 
 JSON = "application/json"
@@ -33,8 +33,14 @@ def test_choice(content_types, accepts, inbound, outbound):
     assert choose(content_types, accepts) == (inbound, outbound)
 
 
-def test_what_has_no_json_is_internal():
+def test_what_has_no_json_can_be_had_in_binary():
     closure = execution_pb2.ExecutionClosure(started_at=timestamp_pb2.Timestamp(seconds=10**15))
-    with pytest.raises(Internal, match=r"flyteidl\.admin\.ExecutionClosure cannot be written as JSON"):
+    with pytest.raises(FailedPrecondition, match=r"flyteidl\.admin\.ExecutionClosure cannot be written as JSON"):
         CAMEL_CASE.write(closure)
     assert PROTOBUF.write(closure) == closure.SerializeToString()
+
+
+def test_errors_can_be_written_whatever_they_quote():
+    with pytest.raises(InvalidArgument, match=r"\\ud800") as caught:
+        CAMEL_CASE.read(b'{"pluginId": "\\ud800"}', matchable_resource_pb2.PluginOverride())
+    assert caught.value.message.encode()
