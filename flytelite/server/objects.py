@@ -53,6 +53,8 @@ class Bucket:
         if any(part in ("", ".", "..") for part in parts) or "\0" in key:
             raise InvalidArgument(f"{key!r} is not the key of an object: no part of it may be empty, . or ..")
         path = self._root.joinpath(*parts)
+        if _is_too_long(path):
+            raise InvalidArgument(f"{key!r} is not the key of an object: its name is too long for this disk")
         if not path.resolve().is_relative_to(self._real_root):
             raise InvalidArgument(f"{key!r} is not the key of an object: it leads out of the bucket")
         return path
@@ -175,6 +177,14 @@ class Upload:
         """Remove what was written, unless it was committed."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
+
+
+def _is_too_long(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def _new_md5() -> hashlib._Hash:

@@ -40,7 +40,10 @@ def test_native_url_is_a_plain_path(bucket, settings):
     assert bucket.native_url("p/d/name") == f"{settings.data_dir}/my-s3-bucket/p/d/name"
 
 
-@pytest.mark.parametrize("key", ["", "/", "/etc/passwd", "a/", "a//b", ".", "..", "a/../b", "a/..", "./a", "a\0b"])
+@pytest.mark.parametrize(
+    "key",
+    ["", "/", "/etc/passwd", "a/", "a//b", ".", "..", "a/../b", "a/..", "./a", "a\0b", "a" * 300, "a/" * 3000 + "a"],
+)
 def test_keys_that_are_none(bucket, key):
     with pytest.raises(InvalidArgument, match="not the key of an object"):
         bucket.native_url(key)
