@@ -56,6 +56,11 @@ class Settings:
         return self.data_dir / "my-s3-bucket"
 
     @property
+    def store(self) -> Path:
+        """Where the journal is (docs/store.md)."""
+        return self.data_dir / "store"
+
+    @property
     def raw_data_prefix(self) -> str:
         """The raw output prefix of an execution that names none."""
         return self.raw_output_prefix or str(self.bucket / "data")

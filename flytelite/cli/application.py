@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "run": _REST_IS_THE_USERS,
     "ls": {},
     "exec": _REST_IS_THE_USERS,
+    "doctor": {},
 }
 
 

@@ -69,7 +69,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         settings = replace(settings, port=socket.getsockname()[1])
         directory = DataDirectory(settings)
         directory.prepare()
-        store = JournalStore.open(settings.data_dir / "store")
+        store = JournalStore.open(settings.store)
         stack.push_async_callback(store.close)
 
         changes = Changes()

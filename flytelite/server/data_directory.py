@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -67,6 +68,26 @@ class DataDirectory:
         """Remove ``server.json``; the configuration stays valid for the next start."""
         with contextlib.suppress(FileNotFoundError):
             (self.path / SERVER_FILE).unlink()
+
+
+def copy_all_but_store(settings: Settings, target: Path) -> list[str]:
+    """Copy a data directory without its store and without the traces of its server; ``target`` must not exist.
+
+    Returns one sentence for each file that could not be copied.
+    """
+
+    def left_out(directory: str, names: list[str]) -> list[str]:
+        found = [Path(directory) / name for name in names]
+        ours = (settings.store, settings.data_dir / SERVER_FILE)
+        return [path.name for path in found if path in ours or path.is_socket() or path.is_fifo()]
+
+    try:
+        shutil.copytree(settings.data_dir, target, symlinks=True, ignore=left_out)
+    except shutil.Error as error:
+        return [f"{source} could not be copied: {reason}" for source, _, reason in error.args[0]]
+    except OSError as error:
+        raise unwritable(target, error) from error
+    return []
 
 
 def flytectl_config(endpoint: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
@@ -61,35 +63,16 @@ class Directory:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
+            refused = _in_use(self.path, lock)
             os.close(lock)
-            raise FailedPrecondition(
-                f"the store {self.path} is in use by {f'process {holder}' if holder else 'another process'}; "
-                "stop it (flytelite down), or choose another directory with --data-dir"
-            ) from error
+            raise refused from error
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
         self._lock = lock
 
     def _check_format(self) -> None:
-        path = self.path / FORMAT_FILE
-        try:
-            written = path.read_bytes()
-        except FileNotFoundError:
-            self._write_format(path)
-            return
-        except OSError as error:
-            raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
-        try:
-            found = orjson.loads(written)
-            number, program = int(found["format"]), found.get("written_by", "unknown")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Unavailable(f"{path} is damaged: it must name the store's format, as in {_text()!r}") from error
-        if number > FORMAT:
-            raise FailedPrecondition(
-                f"the store {self.path} has format {number}, written by {program}; flytelite {__version__} reads up to "
-                f"{FORMAT}: upgrade flytelite, or choose another directory with --data-dir"
-            )
+        if not check_format(self.path):
+            self._write_format(self.path / FORMAT_FILE)
 
     def _write_format(self, path: Path) -> None:
         temporary = path.with_suffix(".tmp")
@@ -105,6 +88,65 @@ class Directory:
             self.disk.sync_directory(self.path)
         except OSError as error:
             raise refusal(path, error) from error
+
+
+def check_format(directory: Path) -> bool:
+    """Whether the directory says its format.
+
+    Raises FailedPrecondition when a newer flytelite wrote it, Unavailable when what it says cannot be read.
+    """
+    path = directory / FORMAT_FILE
+    try:
+        written = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        found = orjson.loads(written)
+        number, program = int(found["format"]), found.get("written_by", "unknown")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unavailable(f"{path} is damaged: it must name the store's format, as in {_text()!r}") from error
+    if number > FORMAT:
+        raise FailedPrecondition(
+            f"the store {directory} has format {number}, written by {program}; flytelite {__version__} reads up to "
+            f"{FORMAT}: upgrade flytelite, or choose another directory with --data-dir"
+        )
+    return True
+
+
+@contextmanager
+def undisturbed(directory: Path) -> Iterator[None]:
+    """Keep servers off a directory that is only read; nothing is written there.
+
+    Raises FailedPrecondition when a process holds it, Unavailable when its lock cannot be looked at.
+    """
+    path = directory / LOCK_FILE
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # no server has been here since the directory was copied together
+        yield
+        return
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        refused = _in_use(directory, lock)
+        os.close(lock)
+        raise refused from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _in_use(directory: Path, lock: int) -> FailedPrecondition:
+    holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
+    return FailedPrecondition(
+        f"the store {directory} is in use by {f'process {holder}' if holder else 'another process'}; "
+        "stop it (flytelite down), or choose another directory with --data-dir"
+    )
 
 
 def _text() -> str:

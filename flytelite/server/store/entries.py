@@ -76,6 +76,11 @@ def header(line: bytes) -> Header:
     return Header(fields["entry"], fields["synced"], fields.get("lines"))
 
 
+def time(line: bytes) -> str:
+    """When a line was written."""
+    return str(orjson.loads(line[: line.index(_CHANGES)] + b"}")["time"])
+
+
 def changes(line: bytes) -> Iterator[StoredChange]:
     """The changes of a line. Documents are skipped by their length and not parsed.
 

@@ -177,8 +177,7 @@ def recover(path: Path, disk: Disk) -> Recovered:
 
 def _recover(path: Path, disk: Disk) -> Recovered:
     found = Recovered()
-    names = [(parsed, file) for file in path.iterdir() if (parsed := segments.parse_name(file.name))]
-    current, found.obsolete = _current(names)
+    current, found.obsolete = current_segments(path)
     for first, last, file in current:
         try:
             segment = Segment(file, first, last, disk.open(file), file.stat().st_size)
@@ -191,7 +190,7 @@ def _recover(path: Path, disk: Disk) -> Recovered:
                 continue
             log.info("the contents of %s are missing or do not fit; reading the segment itself", file)
             found.has_contents = False
-        lines: Iterable[Line] = _lines(segment)
+        lines: Iterable[Line] = lines_of(segment)
         if file is current[-1][2] and last is None:
             lines = _without_torn_end(segment, list(lines), found, disk)
         found.replay(segment, lines)
@@ -203,23 +202,23 @@ def _recover(path: Path, disk: Disk) -> Recovered:
     return found
 
 
-def _current(
-    names: list[tuple[tuple[int, int | None], Path]],
-) -> tuple[list[tuple[int, int | None, Path]], list[Path]]:
+def current_segments(path: Path) -> tuple[list[tuple[int, int | None, Path]], list[Path]]:
     """The segments in the order of their entries, and those whose entries a compacted segment holds too."""
+    names = [(parsed, file) for file in path.iterdir() if (parsed := segments.parse_name(file.name))]
     current: list[tuple[int, int | None, Path]] = []
     obsolete = []
     covered = 0
-    for (first, last), path in sorted(names, key=lambda named: (named[0][0], -(named[0][1] or 0))):
+    for (first, last), file in sorted(names, key=lambda named: (named[0][0], -(named[0][1] or 0))):
         if first <= covered:
-            obsolete.append(path)
+            obsolete.append(file)
             continue
-        current.append((first, last, path))
+        current.append((first, last, file))
         covered = last or covered
     return current, obsolete
 
 
-def _lines(segment: Segment) -> Iterator[Line]:
+def lines_of(segment: Segment) -> Iterator[Line]:
+    """The lines of a segment, and a last one without text when the file ends too early."""
     offset = count = 0
     complete = segment.last is None
     reason = "the file was cut off"
@@ -247,17 +246,27 @@ def _line(offset: int, text: bytes) -> Line:
         return Line(offset, None, text, reason=f"a line with a right checksum cannot be understood ({error})")
 
 
-def _without_torn_end(segment: Segment, lines: list[Line], found: Recovered, disk: Disk) -> list[Line]:
-    """Cut off what was being written when the process or the machine stopped.
+def torn_end(lines: Sequence[Line], last: int) -> int | None:
+    """Where in the lines of the last segment an end begins that was never completed; ``last`` is the entry before.
 
     A group of entries may reach the disk in any order, so whole lines may follow a broken one. They were never
     acknowledged either, unless one of them says that the broken entry was synced: then it is damage, and stays.
     """
     bad = next((index for index, line in enumerate(lines) if line.header is None), None)
     if bad is None:
-        return lines
-    number = max((line.header.number for line in lines[:bad] if line.header), default=found.last) + 1
-    if any(line.header and line.header.synced >= number for line in lines[bad:]):
+        return None
+    number = _last_number(lines[:bad], last) + 1
+    return None if any(line.header and line.header.synced >= number for line in lines[bad:]) else bad
+
+
+def _last_number(lines: Sequence[Line], last: int) -> int:
+    return max((line.header.number for line in lines if line.header), default=last)
+
+
+def _without_torn_end(segment: Segment, lines: list[Line], found: Recovered, disk: Disk) -> list[Line]:
+    """Cut off what was being written when the process or the machine stopped."""
+    bad = torn_end(lines, found.last)
+    if bad is None:
         return lines
     offset = lines[bad].offset
     log.warning(
@@ -265,7 +274,7 @@ def _without_torn_end(segment: Segment, lines: list[Line], found: Recovered, dis
         segment.path,
         segment.size - offset,
         offset,
-        number - 1,
+        _last_number(lines[:bad], found.last),
     )
     if not found.damages:
         try:
