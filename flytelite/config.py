@@ -22,6 +22,11 @@ EXECUTORS = ("fork", "subprocess")
 
 Number = TypeVar("Number", int, float)
 
+DURABILITIES = ("full", "relaxed")
+"""When a write is acknowledged: once it survives power loss, or once it survives the death of the server's process."""
+_CHOICES = {"executor": EXECUTORS, "durability": DURABILITIES}
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -48,6 +53,8 @@ class Settings:
     hold: float = 1.0
     raw_output_prefix: str = ""
     executor: str = "fork"
+    durability: str = "full"
+    ephemeral: bool = False
     log_level: str = "info"
 
     @property
@@ -126,6 +133,10 @@ def _convert(name: str, value: Any, source: str) -> Any:
     try:
         if kind is Path:
             return Path(str(value))
+        if kind is bool:
+            if str(value).lower() not in _TRUTH:
+                raise ValueError("it is true or false")
+            return _TRUTH[str(value).lower()]
         if kind is int:
             if isinstance(value, bool):
                 raise ValueError("a number is needed")
@@ -135,8 +146,8 @@ def _convert(name: str, value: Any, source: str) -> Any:
         if kind is tuple:
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items if str(item).strip())
-        if name == "executor" and value not in EXECUTORS:
-            raise ValueError(f"it is one of {', '.join(EXECUTORS)}")
+        if name in _CHOICES and value not in _CHOICES[name]:
+            raise ValueError(f"it is one of {', '.join(_CHOICES[name])}")
         return str(value)
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"setting {name} from {source} has an unusable value {value!r}: {error}") from error
@@ -163,4 +174,4 @@ def _kind_of(default: Any, name: str) -> type:
 
 _KINDS: dict[str, type] = {f.name: _kind_of(f.default, f.name) for f in fields(Settings)}
 
-__all__ = ["DEFAULT_DATA_DIR", "DEFAULT_PORT", "EXECUTORS", "LOOPBACK", "Settings", "load"]
+__all__ = ["DEFAULT_DATA_DIR", "DEFAULT_PORT", "DURABILITIES", "EXECUTORS", "LOOPBACK", "Settings", "load"]

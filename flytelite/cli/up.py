@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flytelite import __version__, config
-from flytelite.cli.failure import FAILED, NEVER_STARTED, Failure
+from flytelite.cli.failure import FAILED, NEVER_STARTED, Failure, Usage
 from flytelite.cli.options import DataDir, Verbose
 from flytelite.errors import FlyteError
 from flytelite.server.data_directory import CONFIG_FILE, Running, flytectl_config
@@ -35,6 +37,16 @@ def command(
         str | None,
         typer.Option(help="How flytekit's tasks start: fork (in milliseconds) or subprocess. Default: fork."),
     ] = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(
+            help="full: an answered write survives power loss; relaxed: power loss may cost the last second, a crash "
+            "nothing. Default: full."
+        ),
+    ] = None,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Keep nothing: documents in memory, files in a temporary directory.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
     write_config: Annotated[
         bool, typer.Option("--write-config", help="Also write ~/.flyte/config.yaml, so that nothing need be exported.")
@@ -46,19 +58,37 @@ def command(
     verbose: Verbose = False,
 ) -> None:
     """Start the server and serve until Ctrl-C."""
-    flags = {"host": host, "port": port, "grpc_port": grpc_port, "data_dir": data_dir, "executor": executor}
-    if verbose:
-        flags["log_level"] = "debug"
+    flags = {
+        "host": host,
+        "port": port,
+        "grpc_port": grpc_port,
+        "data_dir": data_dir,
+        "executor": executor,
+        "durability": durability,
+        "ephemeral": ephemeral or None,
+        "log_level": "debug" if verbose else None,
+    }
     try:
         settings = config.load(flags)
     except FlyteError as error:
         raise Failure(error.message, NEVER_STARTED) from error
     if print_config:
         _print_settings(settings)
-    elif detach:
-        _detach(flags, settings, write_config)
-    else:
-        _serve(settings, write_config, ready_fd)
+        return
+    if settings.ephemeral and ready_fd is None:  # else the process that waits has done it
+        if data_dir is not None:
+            raise Usage("--ephemeral keeps nothing in a data directory; leave out --data-dir")
+        settings = dataclasses.replace(settings, data_dir=Path(tempfile.mkdtemp(prefix="flytelite-")).resolve())
+    try:
+        if detach:
+            _detach({**flags, "data_dir": settings.data_dir}, settings, write_config)
+        else:
+            _serve(settings, write_config, ready_fd)
+    except Failure:
+        _remove_ephemeral(settings, ready_fd)
+        raise
+    if not detach:
+        _remove_ephemeral(settings, None)
 
 
 def _serve(settings: config.Settings, write_config: bool, ready_fd: int | None) -> None:
@@ -74,7 +104,7 @@ def _serve(settings: config.Settings, write_config: bool, ready_fd: int | None) 
         if write_config:
             write_home_config(running)
         if ready_fd is None:
-            print_banner(running, settings.data_dir, "Ctrl-C")
+            print_banner(running, settings, "Ctrl-C")
             return
         from flytelite.cli.child import report_ready
 
@@ -90,21 +120,35 @@ def _detach(flags: dict[str, Any], settings: config.Settings, write_config: bool
     from flytelite.cli.child import LOG_FILE, start
 
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None]
-    arguments = ["--verbose" if argument == "--log-level=debug" else argument for argument in arguments]
+    switches = {"--log-level=debug": "--verbose", "--ephemeral=True": "--ephemeral"}
+    arguments = [switches.get(argument, argument) for argument in arguments]
     _, running = start(arguments, settings.data_dir)
     if write_config:
         write_home_config(running)
-    print_banner(running, settings.data_dir, _down_command(settings.data_dir))
+    print_banner(running, settings, _down_command(settings.data_dir))
     print(f"  log              {settings.data_dir / LOG_FILE}\n", flush=True)
 
 
-def print_banner(running: Running, data_dir: Path, stop: str) -> None:
+def _remove_ephemeral(settings: config.Settings, ready_fd: int | None) -> None:
+    if settings.ephemeral and ready_fd is None:  # who waits for a server that did not start still reads its log
+        shutil.rmtree(settings.data_dir, ignore_errors=True)
+
+
+def _promise(settings: config.Settings) -> str:
+    if settings.ephemeral:
+        return "temporary: NOTHING IS KEPT, all is gone when the server stops"
+    if settings.durability == "relaxed":
+        return "kept: everything is there again at the next start; power loss may cost the last second"
+    return "kept: everything is there again at the next start"
+
+
+def print_banner(running: Running, settings: config.Settings, stop: str) -> None:
     """One screen that says all that is needed to use the server and to stop it."""
     print(
         f"\nflytelite {__version__} is ready\n\n"
         f"  address          {running.endpoint}  (gRPC and REST, e.g. http://{running.endpoint}/api/v1/version)\n"
-        f"  data directory   {data_dir}  (kept: everything is there again at the next start)\n"
-        f"  for clients      export FLYTECTL_CONFIG={shlex.quote(str(data_dir / CONFIG_FILE))}\n"
+        f"  data directory   {settings.data_dir}  ({_promise(settings)})\n"
+        f"  for clients      export FLYTECTL_CONFIG={shlex.quote(str(settings.data_dir / CONFIG_FILE))}\n"
         f"  to stop          {stop}\n",
         flush=True,
     )

@@ -36,11 +36,15 @@ from flytelite.server.grpc.server import GrpcServer
 from flytelite.server.hold import HeldExecutions
 from flytelite.server.listener import Listener, bind
 from flytelite.server.objects import Bucket
+from flytelite.server.store.interface import Store
 from flytelite.server.store.journal import JournalStore
+from flytelite.server.store.memory import MemoryStore
 
 GET_EXECUTION = "flyteidl.service.AdminService/GetExecution"
 DRAIN_SECONDS = 2.0
 """How long running calls may take once the server stops."""
+RELAXED_SECONDS = 1.0
+"""Between syncs of the journal with relaxed durability: about what power loss may cost."""
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +73,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         settings = replace(settings, port=socket.getsockname()[1])
         directory = DataDirectory(settings)
         directory.prepare()
-        store = JournalStore.open(settings.store)
+        store = _open_store(settings)
         stack.push_async_callback(store.close)
 
         changes = Changes()
@@ -85,7 +89,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         grpc = GrpcServer(dispatcher.answering({GET_EXECUTION: held.get}), settings)
         await grpc.start()
         stack.push_async_callback(grpc.stop, 0)
-        listener = Listener(socket, grpc.address, lambda: _make_app(dispatcher, settings, bucket, control_plane))
+        listener = Listener(socket, grpc.address, lambda: _make_app(dispatcher, settings, bucket, control_plane, store))
         await listener.start()
         stack.push_async_callback(_drain, listener, grpc, changes)
         # The engine ends before the port closes: its processes may still be talking to it.
@@ -96,6 +100,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         # What exists now lives as long as the server: the garbage collector need not walk it again and again.
         gc.freeze()
         yield announced
+
+
+def _open_store(settings: Settings) -> JournalStore | MemoryStore:
+    if settings.ephemeral:
+        return MemoryStore()
+    return JournalStore.open(settings.store, sync_every=RELAXED_SECONDS if settings.durability == "relaxed" else 0.0)
 
 
 async def _drain(listener: Listener, grpc: GrpcServer, changes: Changes) -> None:
@@ -115,9 +125,14 @@ def _tell(propeller: Propeller, change: Change) -> None:
             propeller.execution_ended(id)
 
 
-def _make_app(dispatcher: Dispatcher, settings: Settings, bucket: Bucket, control_plane: ControlPlane) -> Any:
+def _make_app(
+    dispatcher: Dispatcher, settings: Settings, bucket: Bucket, control_plane: ControlPlane, store: Store
+) -> Any:
+    from flytelite.server.cleaning import Cleaning
     from flytelite.server.rest.app import create_app
+    from flytelite.server.rest.housekeeping_routes import Housekeeping, housekeeping_routes
     from flytelite.server.rest.live import live_routes
+    from flytelite.server.snapshots import UPLOADS, Archives
 
     def is_terminal(id: identifier_pb2.WorkflowExecutionIdentifier) -> bool | None:
         execution = control_plane.executions.find(id)
@@ -126,7 +141,15 @@ def _make_app(dispatcher: Dispatcher, settings: Settings, bucket: Bucket, contro
     def log_path(project: str, domain: str, execution: str, node_id: str, attempt: int) -> Path:
         return data.log_path(settings, project, domain, execution, node_id, attempt)
 
-    routes = live_routes(control_plane.changes, is_terminal, log_path)
+    lock = asyncio.Lock()
+    archives, cleaning = Archives(settings, store, lock), Cleaning(settings, store, lock)
+    housekeeping = Housekeeping(
+        archives.export, archives.take_in, cleaning.preview, cleaning.remove, settings.data_dir / UPLOADS
+    )
+    routes = [
+        *live_routes(control_plane.changes, is_terminal, log_path),
+        *housekeeping_routes(housekeeping),
+    ]
     return create_app(dispatcher, settings, bucket, extra_routes=routes)
 
 

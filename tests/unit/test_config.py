@@ -35,6 +35,8 @@ def test_the_data_directory_is_absolute(tmp_path: Path, monkeypatch: pytest.Monk
         ("PORT", "many", "invalid literal"),
         ("MAX_PARALLELISM", "-3", "cannot be negative"),
         ("EXECUTOR", "docker", "one of"),
+        ("DURABILITY", "none", "one of full, relaxed"),
+        ("EPHEMERAL", "maybe", "true or false"),
         ("HOLD", "45", "at most 30 seconds"),
         ("HOLD", "nan", "cannot be negative"),
     ],

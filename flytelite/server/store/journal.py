@@ -28,9 +28,13 @@ PENDING_BYTES = 64 * 1024 * 1024
 
 
 class Waiter(NamedTuple):
-    """Someone who waits for entries up to ``position``, and came after that many attempts to write had begun."""
+    """Someone who waits for entries up to ``position``, and came after that many attempts to write had begun.
+
+    ``synced``: for whom it is not enough that they are acknowledged.
+    """
 
     position: int
+    synced: bool
     attempts: int
     future: asyncio.Future[None]
 
@@ -38,7 +42,9 @@ class Waiter(NamedTuple):
 class JournalStore:
     """A Store in a directory. Made by ``open``; everything but ``open`` belongs to one event loop's thread."""
 
-    def __init__(self, directory: Directory, found: Recovered, *, segment_bytes: int, pending_bytes: int) -> None:
+    def __init__(
+        self, directory: Directory, found: Recovered, *, segment_bytes: int, pending_bytes: int, sync_every: float
+    ) -> None:
         self._directory = directory
         self._pending_bytes = pending_bytes
         self._segments = found.segments
@@ -50,7 +56,7 @@ class JournalStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._maintenance = Maintenance(
-            directory, found, self._batches, segment_bytes=segment_bytes, durable=self.durable
+            directory, found, self._batches, segment_bytes=segment_bytes, durable=self._synced
         )
         last = self._segments[-1] if self._segments and self._segments[-1].last is None else None
         self._writer = Writer(
@@ -59,6 +65,7 @@ class JournalStore:
             last,
             last=found.last,
             segment_bytes=segment_bytes,
+            sync_every=sync_every,
             told=self._told,
         )
 
@@ -69,14 +76,18 @@ class JournalStore:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         pending_bytes: int = PENDING_BYTES,
+        sync_every: float = 0.0,
         disk: Disk | None = None,
     ) -> JournalStore:
         """Take the directory (made if need be) and read what it holds.
 
         ``segment_bytes`` is the size from which a new file is begun, ``pending_bytes`` how much may wait in memory for
-        a disk that refuses before changes are refused too. Raises FailedPrecondition when another process
-        holds the directory or a newer flytelite wrote it; Unavailable or ResourceExhausted when the disk refuses. A
-        damaged journal opens: ``damages`` says where, what can be read is served, and all changes are refused.
+        a disk that refuses before changes are refused too. With ``sync_every`` seconds between syncs ``durable`` waits
+        for a write only: power loss may then cost what was written since the last sync.
+
+        Raises FailedPrecondition when another process holds the directory or a newer flytelite wrote it; Unavailable
+        or ResourceExhausted when the disk refuses. A damaged journal opens: ``damages`` says where, what can be read
+        is served, and all changes are refused.
         """
         taken = Directory(directory, disk or Disk())
         taken.take()
@@ -89,7 +100,7 @@ class JournalStore:
             raise
         for damage in found.damages:
             log.error("%s; the rest is served, nothing can be changed", damage)
-        return cls(taken, found, segment_bytes=segment_bytes, pending_bytes=pending_bytes)
+        return cls(taken, found, segment_bytes=segment_bytes, pending_bytes=pending_bytes, sync_every=sync_every)
 
     def table(self, schema: TableSchema) -> Table:
         """The table of that schema. Raises Internal when the name was taken with another schema."""
@@ -108,19 +119,12 @@ class JournalStore:
         return self._position
 
     async def durable(self, position: int | None = None) -> None:
-        """Wait until the entries up to ``position`` (default: all) survive power loss.
+        """Wait until the entries up to ``position`` (default: all) survive power loss; with ``sync_every``, a kill.
 
         Raises ResourceExhausted when the disk is full, Unavailable when it refuses otherwise. The entries are kept and
         written when it works again; calling this again tries at once.
         """
-        wanted = self._position if position is None else position
-        self._loop = asyncio.get_running_loop()
-        if wanted <= self._writer.synced:
-            return
-        waiter = Waiter(wanted, self._writer.attempts, self._loop.create_future())
-        self._waiters.append(waiter)
-        self._writer.ask()
-        await waiter.future
+        await self._wait(self._position if position is None else position, synced=False)
 
     async def close(self) -> None:
         """Write and sync what is pending, release the directory. Raises what ``durable`` does when the disk refuses."""
@@ -135,6 +139,22 @@ class JournalStore:
         self._directory.release()
         if self._writer.failure is not None:
             raise self._writer.failure
+
+    async def _synced(self) -> None:
+        """Wait until all entries so far survive power loss, whatever is enough for others."""
+        await self._wait(self._position, synced=True)
+
+    async def _wait(self, position: int, synced: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        waiter = Waiter(position, synced, self._writer.attempts, self._loop.create_future())
+        if self._is_satisfied(waiter):
+            return
+        self._waiters.append(waiter)
+        self._writer.ask(synced)
+        await waiter.future
+
+    def _is_satisfied(self, waiter: Waiter) -> bool:
+        return waiter.position <= (self._writer.synced if waiter.synced else self._writer.acknowledged)
 
     def _append(self, changes: list[Change]) -> None:
         self._refuse()
@@ -170,7 +190,7 @@ class JournalStore:
         for waiter in waiting:
             if waiter.future.done():
                 continue
-            if waiter.position <= writer.synced:
+            if self._is_satisfied(waiter):
                 waiter.future.set_result(None)
             elif writer.failure is not None and waiter.attempts < writer.failed_attempts:
                 waiter.future.set_exception(type(writer.failure)(writer.failure.message))

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from flytelite.errors import FlyteError, Internal
 from flytelite.server.store import segments
@@ -18,6 +19,8 @@ from flytelite.server.store.segments import Segment
 
 log = logging.getLogger(__name__)
 
+EAGER_BYTES = 8 * 1024 * 1024
+"""A sync comes early for so much that waits for it."""
 RETRY_SECONDS = 1.0
 """How long after a refusal the disk is tried again when nobody asks sooner."""
 
@@ -39,6 +42,9 @@ class Writer:
 
     When the disk refuses, nothing is lost: what is not known to be on disk stays in memory, is cut off the file (a
     failed sync may have dropped any part of it) and is written anew at the next attempt.
+
+    Entries up to ``synced`` are on disk. Those up to ``acknowledged`` may be told to be: the same, or with
+    ``sync_every`` seconds between syncs, those that were written, which a killed process does not lose.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Writer:
         *,
         last: int,
         segment_bytes: int,
+        sync_every: float,
         told: Callable[[], None],
     ) -> None:
         """``last`` is the number of the last entry on disk, in ``segment`` or before it.
@@ -59,14 +66,19 @@ class Writer:
         self._disk = disk
         self._segment = segment
         self._segment_bytes = segment_bytes
+        self._sync_every = sync_every
         self._told = told
         self._wake = threading.Condition()
         self._pending: deque[Entry] = deque()
         self._unsynced: list[Entry] = []
+        self._written = 0
+        self._end = segment.size if segment else 0
         self._asked = False
+        self._sync_asked = False
+        self._sync_at = 0.0
         self._closing = False
         self._torn = False
-        self.synced = last
+        self.synced = self.acknowledged = last
         self.pending_bytes = 0
         self.attempts = 0
         self.failed_attempts = 0
@@ -82,10 +94,11 @@ class Writer:
             self.pending_bytes += len(entry.line)
             self._wake.notify()
 
-    def ask(self) -> None:
-        """Try at once, even if the disk has just refused."""
+    def ask(self, sync: bool = False) -> None:
+        """Try at once, even if the disk has just refused; with ``sync`` do not wait for the time to sync either."""
         with self._wake:
             self._asked = True
+            self._sync_asked = self._sync_asked or sync
             self._wake.notify()
 
     def close(self) -> None:
@@ -98,9 +111,11 @@ class Writer:
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(self._has_work, RETRY_SECONDS if self.failure else None)
+                self._wake.wait_for(self._has_work, self._patience())
                 closing = self._closing
                 self._asked = False
+                if not self._unsynced:
+                    self._sync_at = monotonic() + self._sync_every
                 self._unsynced += self._pending
                 self._pending.clear()
                 self.attempts += 1
@@ -112,11 +127,17 @@ class Writer:
     def _has_work(self) -> bool:
         return self._closing or self._asked or (bool(self._pending) and self.failure is None)
 
+    def _patience(self) -> float | None:
+        if self.failure is not None:
+            return RETRY_SECONDS
+        return max(0.0, self._sync_at - monotonic()) if self._unsynced else None
+
     def _attempt(self) -> None:
         failure: FlyteError | None = None
+        synced = False
         path = self._segment.path if self._segment else self._directory
         try:
-            self._commit()
+            synced = self._commit()
         except OSError as error:
             failure = refusal(path, error)
         except Exception as error:  # the thread must live on, and every waiter hear of it
@@ -125,7 +146,9 @@ class Writer:
         if failure is None:
             if self.failure is not None:
                 log.warning("the disk works again: wrote the %d entries that had to wait", len(self._unsynced))
-            self._settle()
+            self.acknowledged = self._unsynced[-1].number
+            if synced:
+                self._settle()
         elif self.failure is None:
             log.error("%s", failure)
         self.failure = failure
@@ -133,16 +156,30 @@ class Writer:
             self.failed_attempts = self.attempts
         self._told()
 
-    def _commit(self) -> None:
+    def _commit(self) -> bool:
+        """Write what is not in the file yet, and sync it if it is time for that; whether it was."""
         segment = self._segment
         if self._torn and segment is not None:
-            self._disk.truncate(segment.descriptor, segment.size)
-        if segment is None or segment.size >= self._segment_bytes:
+            self._disk.truncate(segment.descriptor, self._end)
+            self._torn = False
+        if segment is None or (segment.size >= self._segment_bytes and self._written == 0):
             segment = self._segment = self._begin(self._unsynced[0].number)
+            self._end = 0
         self._torn = True
-        self._disk.write(segment.descriptor, b"".join(entry.line for entry in self._unsynced))
+        lines = b"".join(entry.line for entry in self._unsynced[self._written :])
+        self._disk.write(segment.descriptor, lines)
+        if not self._is_time_to_sync():
+            self._torn = False
+            self._written, self._end = len(self._unsynced), self._end + len(lines)
+            return False
+        self._written, self._end = 0, segment.size
         self._disk.sync(segment.descriptor)
         self._torn = False
+        return True
+
+    def _is_time_to_sync(self) -> bool:
+        asked = self._closing or self._sync_asked
+        return asked or monotonic() >= self._sync_at or self.pending_bytes >= EAGER_BYTES
 
     def _begin(self, first: int) -> Segment:
         path = self._directory / segments.name(first)
@@ -161,7 +198,9 @@ class Writer:
         for entry in self._unsynced:
             entry.segment, entry.offset = segment, segment.size
             segment.size += len(entry.line)
+        self._end = segment.size
         with self._wake:
+            self._sync_asked = False
             self.pending_bytes -= sum(len(entry.line) for entry in self._unsynced)
         self.synced = self._unsynced[-1].number
         self.done.extend(self._unsynced)

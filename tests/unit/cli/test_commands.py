@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from flytelite import __version__
+from flytelite import __version__, config
 from flytelite.cli import application, up
 from flytelite.cli.exec import client_environment, handing_on_signals, run_command
 from flytelite.cli.failure import Usage
@@ -94,10 +95,22 @@ def test_a_server_with_unusable_settings_never_started(tmp_path: Path) -> None:
 
 
 def test_the_screen_has_all_one_needs(capsys: pytest.CaptureFixture[str]) -> None:
-    up.print_banner(RUNNING, Path("/my data"), "Ctrl-C")
+    settings = config.Settings(data_dir=Path("/my data"))
+    up.print_banner(RUNNING, settings, "Ctrl-C")
     screen = capsys.readouterr().out
     for needed in ("localhost:4321", "/my data", "kept", "export FLYTECTL_CONFIG='/my data/config.yaml'", "Ctrl-C"):
         assert needed in screen
+    up.print_banner(RUNNING, replace(settings, durability="relaxed"), "Ctrl-C")
+    assert "power loss may cost the last second" in capsys.readouterr().out
+    up.print_banner(RUNNING, replace(settings, ephemeral=True), "Ctrl-C")
+    assert "NOTHING IS KEPT" in capsys.readouterr().out
+
+
+def test_an_ephemeral_server_takes_no_data_directory(tmp_path: Path) -> None:
+    done = flytelite("up", "--ephemeral", "--data-dir", str(tmp_path / "data"), cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "leave out --data-dir" in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_another_configuration_in_the_home_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -392,6 +392,62 @@ def test_writers_that_wait_together_share_one_sync(tmp_path: Path, runs: TableSc
     assert len(read(tmp_path, runs)[0]) == 100
 
 
+def test_relaxed_durability_waits_for_the_write_and_syncs_by_itself(tmp_path: Path, runs: TableSchema) -> None:
+    disk = SlowDisk()
+
+    async def scenario() -> None:
+        disk.go.set()
+        store = JournalStore.open(tmp_path, disk=disk, sync_every=0.2)
+        table = store.table(runs)
+        disk.go.clear()
+        disk.syncs = 0
+        for number in range(10):
+            table.put(str(number), {"name": "x"})
+            await store.durable()
+            assert len(last_segment(tmp_path).read_bytes().splitlines()) == number + 1
+        assert not disk.syncs
+        assert isinstance(table._rows["0"].content, bytes), "in memory until it is synced"
+        assert await asyncio.to_thread(disk.syncing.wait, 10), "nobody asked"
+        disk.go.set()
+        await store._synced()
+        assert isinstance(table._rows["0"].content, int)
+        assert disk.syncs <= 2
+        await store.close()
+
+    asyncio.run(scenario())
+    assert len(read(tmp_path, runs)[0]) == 10
+
+
+@pytest.mark.parametrize("call", ["write", "sync"])
+def test_with_relaxed_durability_a_refusing_disk_is_told_of_and_costs_nothing(
+    tmp_path: Path, runs: TableSchema, call: str
+) -> None:
+    disk = FailingDisk(call)
+
+    async def scenario() -> None:
+        store = JournalStore.open(tmp_path, disk=disk, sync_every=60, segment_bytes=300)
+        table = store.table(runs)
+        for key in "abcdef":
+            table.put(key, {"name": key * 50})
+            await store.durable()
+        disk.error = errno.ENOSPC
+        table.put("g", {"name": "g"})
+        with pytest.raises(ResourceExhausted):
+            await store._synced()
+        table.put("h", {"name": "h"})
+        with pytest.raises(ResourceExhausted):
+            await store.durable()
+        disk.error = None
+        await store.durable()
+        table.put("i", {"name": "i"})
+        await store.close()
+
+    asyncio.run(scenario())
+    documents, store = read(tmp_path, runs)
+    assert list(documents) == list("abcdefghi")
+    assert not store.damages
+
+
 def test_documents_on_disk_leave_memory(tmp_path: Path, runs: TableSchema) -> None:
     async def scenario() -> None:
         store = JournalStore.open(tmp_path)
