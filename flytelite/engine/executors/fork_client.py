@@ -82,7 +82,10 @@ class ForkServer:
 
     async def until_ready(self) -> None:
         """Wait until it has imported what it imports first. Raises Refused and Gone."""
-        await asyncio.shield(self._ready)
+        if self._ready.done():
+            self._ready.result()
+        else:
+            await asyncio.shield(self._ready)
 
     async def close(self) -> None:
         """End the server; what it has forked goes on. It has nothing that it would have to put away."""

@@ -186,6 +186,9 @@ def attend(task: shim.Task, orders: socket.socket, connection: int, lock: int, l
         orders.close()
 
     shim.attend(attempt["directory"], attempt["token"], task, release)
+    os.close(
+        connection
+    )  # by its end, the exit of a process of this size, the engine would hear of it milliseconds later
 
 
 def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
