@@ -27,7 +27,11 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "ls": {},
     "exec": _REST_IS_THE_USERS,
     "doctor": {},
+    "export": {},
+    "import": {},
+    "clean": {},
 }
+_MODULES = {"import": "import_"}  # a module cannot be named like a keyword
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,7 +67,7 @@ def build(names: Iterable[str]) -> typer.Typer:
     )
     application.callback()(_global_options)
     for name in names:
-        module = importlib.import_module(f"flytelite.cli.{name}")
+        module = importlib.import_module(f"flytelite.cli.{_MODULES.get(name, name)}")
         settings = {"help_option_names": ["-h", "--help"], **COMMANDS[name]}
         application.command(name, context_settings=settings)(module.command)
     return application

@@ -40,6 +40,7 @@ DESCRIPTIONS = {
     identifier_pb2.WORKFLOW: Entity("w", "workflow", _COLUMNS),
     identifier_pb2.LAUNCH_PLAN: Entity("l", "launch_plan", _COLUMNS),
 }
+DESCRIPTION_ENTITIES = DESCRIPTIONS[identifier_pb2.TASK].schema("description_entities", indexed=["name"])
 
 
 class DescriptionEntities:
@@ -47,8 +48,7 @@ class DescriptionEntities:
 
     def __init__(self, store: Store, clock: Clock = now) -> None:
         self._clock = clock
-        schema = DESCRIPTIONS[identifier_pb2.TASK].schema("description_entities", indexed=["name"])
-        self._records = Records(store, schema, description_entity_pb2.DescriptionEntity)
+        self._records = Records(store, DESCRIPTION_ENTITIES, description_entity_pb2.DescriptionEntity)
         self._listings = {type: Listing(self._records, entity) for type, entity in DESCRIPTIONS.items()}
 
     def put(self, id: identifier_pb2.Identifier, description: description_entity_pb2.DescriptionEntity) -> None:

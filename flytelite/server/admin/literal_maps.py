@@ -37,13 +37,13 @@ class LiteralMaps:
         encoded = map.SerializeToString(deterministic=True)
         digest = hashlib.sha256(encoded).hexdigest()
         if digest not in self._table:
-            self._table.put(digest, _document(map, encoded))
+            self._table.put(digest, document_of(map, encoded))
         return digest
 
     def get(self, digest: str) -> literals_pb2.LiteralMap | None:
         """The LiteralMap of that digest, or None."""
         document = self._table.get(digest)
-        return None if document is None else _map(digest, document)
+        return None if document is None else map_of(digest, document)
 
     def offload(self, map: literals_pb2.LiteralMap) -> str:
         """Store the LiteralMap and return an URI for ``resolve``."""
@@ -83,7 +83,8 @@ class LiteralReader:
         return EMPTY if map is None else map
 
 
-def _document(map: literals_pb2.LiteralMap, encoded: bytes) -> Document:
+def document_of(map: literals_pb2.LiteralMap, encoded: bytes) -> Document:
+    """The document that keeps the LiteralMap; ``encoded`` is its binary form, whose digest is the document's key."""
     if len(encoded) <= READABLE_BYTES:
         try:
             return {"message": json_format.MessageToDict(map)}
@@ -93,7 +94,8 @@ def _document(map: literals_pb2.LiteralMap, encoded: bytes) -> Document:
     return {"binary": b64encode(encoded).decode()}
 
 
-def _map(digest: str, document: Document) -> literals_pb2.LiteralMap:
+def map_of(digest: str, document: Document) -> literals_pb2.LiteralMap:
+    """The LiteralMap that the document of that digest keeps. Raises Internal."""
     map = literals_pb2.LiteralMap()
     try:
         if "binary" in document:

@@ -31,6 +31,9 @@ _NAME = {"resource_type": Kind.INTEGER, "project": Kind.TEXT, "domain": Kind.TEX
 _METADATA = {"description": Kind.TEXT, "state": Kind.INTEGER}
 NAMED_ENTITY = Entity(code="nen", prefix="entities", columns={**_NAME, **_METADATA})
 NAMED_ENTITY_METADATA = Entity(code="nem", prefix="named_entity_metadata", columns={**ROW, **_NAME, **_METADATA})
+NAMED_ENTITIES = NAMED_ENTITY.schema(
+    "named_entities", indexed=["name", "scope"], sorted=["name"], extra=["scope", "created_at", "updated_at"]
+)
 GENERATED_NAMES = ".flytegen%"
 
 _BY_NAME = common_pb2.Sort(key="name", direction=common_pb2.Sort.ASCENDING)
@@ -41,10 +44,7 @@ class NamedEntities:
 
     def __init__(self, store: Store, clock: Clock = now) -> None:
         self._clock = clock
-        schema = NAMED_ENTITY.schema(
-            "named_entities", indexed=["name", "scope"], sorted=["name"], extra=["scope", "created_at", "updated_at"]
-        )
-        self._records = Records(store, schema, common_pb2.NamedEntity)
+        self._records = Records(store, NAMED_ENTITIES, common_pb2.NamedEntity)
         metadata = Join((NAMED_ENTITY_METADATA,), stored={name: name for name in NAMED_ENTITY_METADATA.columns})
         self._listing = Listing(self._records, NAMED_ENTITY, [metadata])
 

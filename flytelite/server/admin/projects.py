@@ -31,6 +31,7 @@ PROJECT = Entity(
         "state": Kind.INTEGER,
     },
 )
+PROJECTS = PROJECT.schema("projects", indexed=["identifier"], sorted=["identifier"])
 MAX_NAME = 64
 MAX_DESCRIPTION = 300
 
@@ -45,8 +46,7 @@ class Projects:
         self._store = store
         self._clock = clock
         self._domains = [project_pb2.Domain(id=domain, name=domain) for domain in settings.domains]
-        schema = PROJECT.schema("projects", indexed=["identifier"], sorted=["identifier"])
-        self._records = Records(store, schema, project_pb2.Project)
+        self._records = Records(store, PROJECTS, project_pb2.Project)
         self._listing = Listing(self._records, PROJECT)
         for id in settings.projects:
             self._seed(id)

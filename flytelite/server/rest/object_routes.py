@@ -46,8 +46,8 @@ def object_routes(bucket: Bucket) -> list[Route]:
 
     pattern = URL_PREFIX + "{key:path}"
     return [
-        Route(pattern, _answering_errors(download), methods=["GET"]),
-        Route(pattern, _answering_errors(receive), methods=["PUT"]),
+        Route(pattern, answering_errors(download), methods=["GET"]),
+        Route(pattern, answering_errors(receive), methods=["PUT"]),
     ]
 
 
@@ -71,9 +71,11 @@ async def _receive_body(request: Request, upload: Upload) -> None:
         raise InvalidArgument(f"Content-Length is {promised} but {upload.size} bytes were received")
 
 
-def _answering_errors(
+def answering_errors(
     endpoint: Callable[[Request], Awaitable[Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint, with a FlyteError answered as one line of text."""
+
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)

@@ -1,0 +1,234 @@
+"""Documents of a snapshot that come from elsewhere: checked, moved to where they are now, and put beside one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flyteidl.admin import launch_plan_pb2
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from flytelite.compiler.digests import message_digest
+from flytelite.errors import AlreadyExists, Internal, InvalidArgument
+from flytelite.server.admin import phases
+from flytelite.server.admin.execution_settings import Config
+from flytelite.server.admin.execution_tables import EXECUTIONS
+from flytelite.server.admin.identifiers import join
+from flytelite.server.admin.literal_maps import LITERAL_MAPS, SCHEME, document_of, map_of
+from flytelite.server.admin.registry_tables import CLOSURES, LAUNCH_PLANS, TASKS, WORKFLOWS
+from flytelite.server.admin.snapshot_tables import CARRIED, OF_EXECUTION, Entry, execution_of
+from flytelite.server.admin.snapshots import LITERAL_MAP
+from flytelite.server.admin.strings import Change, in_document, in_message
+from flytelite.server.store.interface import Condition, Document, Operator, Store
+
+_ENTITIES = {TASKS.name: "task", WORKFLOWS.name: "workflow", LAUNCH_PLANS.name: "launch plan"}
+_NEEDED = {
+    EXECUTIONS.name: ("created_at", "inputs_uri", "user_inputs_uri", "workflow_id", "user"),
+    LAUNCH_PLANS.name: ("project_domain", "name", "state", "launch_condition_type"),
+}
+"""Columns without which a document cannot be worked with; lists do without the others."""
+_INACTIVE, _ACTIVE = launch_plan_pb2.INACTIVE, launch_plan_pb2.ACTIVE
+
+
+def relocation(old: str, new: str) -> Change:
+    """Replaces one absolute directory by another wherever a text names it or something below it."""
+    pattern = re.compile(rf"(?<![\w.~-]){re.escape(old)}(?![\w.~-])")
+
+    def change(text: str) -> str:
+        return pattern.sub(lambda _: new, text) if old in text else text
+
+    return change
+
+
+@dataclass
+class Outcome:
+    """What came of documents: how many are new, and the keys of executions that are new or were here already."""
+
+    added: int = 0
+    executions: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+
+
+def checked(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries, if they are documents of a snapshot: of known tables, readable, under their own keys, of
+    executions that have ended. Raises InvalidArgument."""
+    found = list(entries)
+    executions = {entry.key for entry in found if entry.table == EXECUTIONS.name}
+    for entry in found:
+        try:
+            _check(entry, executions)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise InvalidArgument(
+                f"the document {entry.key!r} of table {entry.table!r} cannot be read: {type(error).__name__}: {error}"
+            ) from error
+    return found
+
+
+def moved(entries: Sequence[Entry], change: Change) -> list[Entry]:
+    """The entries with ``change`` applied to every string, and with the digests that go with the new content.
+
+    ``entries`` are ``checked``. Raises InvalidArgument.
+    """
+    maps: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.table == LITERAL_MAPS.name:
+            maps[entry.key] = _moved_map(entry, change)
+
+    def everywhere(text: str) -> str:
+        return LITERAL_MAP.sub(lambda found: SCHEME + _new_digest(maps, found[1]), change(text))
+
+    rest = [
+        entry._replace(document=in_document(entry.document, everywhere))
+        for entry in entries
+        if entry.table != LITERAL_MAPS.name
+    ]
+    closures = {entry.key: entry.document for entry in rest if entry.table == CLOSURES.name}
+    for entry in rest:
+        if entry.table in _ENTITIES:
+            entry.document["extra"] = {"digest": _digest(entry, closures)}
+    return [*maps.values(), *rest]
+
+
+class Arrivals:
+    """Puts the documents of a snapshot into a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tables = {name: store.table(carried.schema) for name, carried in CARRIED.items()}
+
+    def known(self, entries: Iterable[Entry]) -> set[str]:
+        """The keys of executions among the entries that are here already.
+
+        Raises AlreadyExists when one of that name is another execution, or when a version of a task, workflow or
+        launch plan exists with another structure.
+        """
+        found: set[str] = set()
+        for entry in entries:
+            mine = self._tables[entry.table].get(entry.key)
+            if mine is None:
+                continue
+            if entry.table == EXECUTIONS.name:
+                _check_same_execution(entry, mine)
+                found.add(entry.key)
+            elif entry.table in _ENTITIES and mine["extra"]["digest"] != entry.document["extra"]["digest"]:
+                raise AlreadyExists(
+                    f"{_ENTITIES[entry.table]} {entry.key} is registered here with a different structure; import into "
+                    "another data directory"
+                )
+        return found
+
+    def put(self, entries: Sequence[Entry]) -> Outcome:
+        """Add what is not here yet, in one atomic batch; what is here stays as it is. Raises what ``known`` raises."""
+        outcome = Outcome(known=self.known(entries))
+        with self._store.batch():
+            for entry in entries:
+                if entry.table in OF_EXECUTION and execution_of(entry.key) in outcome.known:
+                    continue
+                if entry.key in self._tables[entry.table]:
+                    continue
+                document = self._settled(entry.document) if entry.table == LAUNCH_PLANS.name else entry.document
+                self._tables[entry.table].put(entry.key, document)
+                outcome.added += 1
+                if entry.table == EXECUTIONS.name:
+                    outcome.executions.append(entry.key)
+        return outcome
+
+    def _settled(self, document: Document) -> Document:
+        """A launch plan as it may be here: inactive if it would start executions by itself, or if another version of
+        it is active."""
+        same = (("project_domain", document["project_domain"]), ("name", document["name"]), ("state", _ACTIVE))
+        conditions = tuple(Condition(column, Operator.EQUAL, (value,)) for column, value in same)
+        taken = self._tables[LAUNCH_PLANS.name].count(conditions) > 0
+        if document["state"] != _ACTIVE or not (taken or document["launch_condition_type"]):
+            return document
+        message = dict(document["message"])
+        message["closure"] = {key: value for key, value in message["closure"].items() if key != "state"}
+        return {**document, "state": _INACTIVE, "message": message}
+
+
+def _check(entry: Entry, executions: set[str]) -> None:
+    carried = CARRIED.get(entry.table)
+    if carried is None:
+        raise ValueError("snapshots do not carry that table")
+    if entry.table in OF_EXECUTION and execution_of(entry.key) not in executions:
+        raise ValueError("its execution is not in the snapshot")
+    if carried.message_type is None:
+        return
+    message = _message(entry)
+    if carried.key is not None and carried.key(message) != entry.key:
+        raise ValueError(f"its key would be {carried.key(message)!r}")
+    for column in _NEEDED.get(entry.table, ()):
+        entry.document[column]  # a KeyError is told to the user
+    if entry.table == EXECUTIONS.name:
+        _check_execution(entry, message)
+
+
+def _check_execution(entry: Entry, message: Any) -> None:
+    phase = phases.name(phases.WORKFLOW, message.closure.phase)
+    if message.closure.phase not in phases.WORKFLOW_TERMINAL or entry.document["phase"] != phase:
+        raise ValueError(f"the execution has not ended, it is {phase}")
+    if join(message.id.project, message.id.domain) != entry.document["project_domain"]:
+        raise ValueError("its columns are another execution's")
+    json_format.ParseDict(entry.document["extra"]["config"], Config())
+
+
+def _message(entry: Entry) -> Any:
+    carried = CARRIED[entry.table]
+    assert carried.message_type is not None
+    message: Message = carried.message_type()
+    json_format.ParseDict(entry.document["message"], message, ignore_unknown_fields=True)
+    return message
+
+
+def _moved_map(entry: Entry, change: Change) -> Entry:
+    """A literal map under the digest of what it becomes."""
+    try:
+        map = map_of(entry.key, entry.document)
+    except Internal as error:
+        raise InvalidArgument(error.message) from error
+    in_message(map, change)
+    encoded = map.SerializeToString(deterministic=True)
+    return Entry(LITERAL_MAPS.name, hashlib.sha256(encoded).hexdigest(), document_of(map, encoded))
+
+
+def _new_digest(maps: Mapping[str, Entry], digest: str) -> str:
+    return maps[digest].key if digest in maps else digest
+
+
+def _digest(entry: Entry, closures: Mapping[str, Document]) -> str:
+    """What registering the same here would compute (``Tasks``, ``Workflows`` and ``LaunchPlans``)."""
+    message = _message(entry)
+    if entry.table == TASKS.name:
+        return message_digest(message.closure.compiled_task).hex()
+    if entry.table == LAUNCH_PLANS.name:
+        for field_name in ("state", "created_at", "updated_at"):
+            message.closure.ClearField(field_name)
+        return message_digest(message).hex()
+    closure = closures.get(entry.key)
+    if closure is None:
+        raise InvalidArgument(f"the snapshot has workflow {entry.key} without its closure")
+    return message_digest(_message(Entry(CLOSURES.name, entry.key, closure))).hex()
+
+
+def _check_same_execution(entry: Entry, mine: Document) -> None:
+    identity = ("created_at", "workflow_id", "launch_plan_id", "task_id")
+    if any(entry.document.get(column) != mine.get(column) for column in identity):
+        raise AlreadyExists(f"there is another execution {entry.key} here; import into another data directory")
+
+
+def entries_of(lines: Iterable[Any]) -> Iterator[Entry]:
+    """The entries that parsed JSON lines stand for. Raises InvalidArgument."""
+    for line in lines:
+        if (
+            not isinstance(line, dict)
+            or line.keys() != {"table", "key", "document"}
+            or not isinstance(line["table"], str)
+            or not isinstance(line["key"], str)
+            or not isinstance(line["document"], dict)
+        ):
+            raise InvalidArgument("a line of the snapshot's documents has not exactly a table, a key and a document")
+        yield Entry(line["table"], line["key"], line["document"])
