@@ -3,6 +3,7 @@ message that an error becomes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -60,6 +61,31 @@ def status(error: FlyteError) -> Status:
         packed.Pack(detail)
         answer.details.append(packed)
     return answer
+
+
+def is_deeper(message: Message, levels: int) -> bool:
+    """Whether messages are nested in this one to more than so many levels, itself being the first.
+
+    A level takes two bytes at least, so hardly any message has to be looked into.
+    """
+    if levels <= 0:
+        return True
+    if message.ByteSize() < 2 * levels:
+        return False
+    return any(is_deeper(inner, levels - steps) for inner, steps in _inner_messages(message))
+
+
+def _inner_messages(message: Message) -> Iterator[tuple[Message, int]]:
+    """The messages right below, and how many levels below they are: the value of a map is in an entry."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if not is_repeated(field):
+            yield value, 1
+        elif not is_map(field):
+            yield from ((item, 1) for item in value)
+        elif field.message_type.fields_by_name["value"].message_type is not None:
+            yield from ((value[key], 2) for key in value)
 
 
 def is_repeated(field: FieldDescriptor) -> bool:

@@ -11,13 +11,15 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from flytelite.errors import Code, FlyteError, Internal, Unimplemented
+from flytelite.errors import Code, FlyteError, Internal, InvalidArgument, Unimplemented
 from flytelite.server import api
 from flytelite.server.store.interface import Store
 
 Handler = Callable[[Any], Any | Awaitable[Any]]
 
 MAX_ERROR_BYTES = 32_000
+MAX_LEVELS = 90
+"""How deep requests may nest messages: protobuf reads 100 levels, and answers put some around what was sent."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,8 @@ class Dispatcher:
     async def call(self, method: str, request: Message) -> Message:
         """Answer one call; what it wrote is on disk before it returns, what only reads never waits.
 
-        Raises only FlyteError: Unimplemented without a handler, Internal for whatever a handler did not foresee. As in
+        Raises only FlyteError: Unimplemented without a handler, InvalidArgument for a request that nests too deeply,
+        Internal for whatever a handler did not foresee. As in
         ``flyteadmin/pkg/rpc/adminservice/util/transformers.go`` a text of more than 32000 bytes is cut and loses its
         details.
         """
@@ -79,6 +82,8 @@ class Dispatcher:
         handler = self._handlers.get(method)
         if handler is None:
             raise self._unimplemented(method)
+        if api.is_deeper(request, MAX_LEVELS):
+            raise InvalidArgument(f"the request nests messages more than {MAX_LEVELS} levels deep")
         before = self._store.position
         try:
             response = handler(request)

@@ -6,8 +6,17 @@ import logging
 import pytest
 from flyteidl.admin import event_pb2, project_pb2, task_pb2, version_pb2
 
-from flytelite.errors import AlreadyExists, Code, FailedPrecondition, Internal, Unavailable, Unimplemented
-from flytelite.server.dispatch import MAX_ERROR_BYTES, Dispatcher
+from flytelite.errors import (
+    AlreadyExists,
+    Code,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    Unavailable,
+    Unimplemented,
+)
+from flytelite.server import api
+from flytelite.server.dispatch import MAX_ERROR_BYTES, MAX_LEVELS, Dispatcher
 from flytelite.server.store.interface import TableSchema
 from flytelite.server.store.memory import MemoryStore
 
@@ -149,3 +158,33 @@ def test_statistics_count_codes_and_seconds():
     assert dispatcher.statistics[VERSION].calls == {Code.ALREADY_EXISTS: 3}
     assert dispatcher.statistics[CREATE].calls == {Code.UNIMPLEMENTED: 1}
     assert dispatcher.statistics[VERSION].seconds > 0
+
+
+def nested(levels: int) -> task_pb2.TaskCreateRequest:
+    """A request of so many levels."""
+    request = task_pb2.TaskCreateRequest()
+    type = request.spec.template.interface.inputs.variables["x"].type  # the eighth level: the map has an entry
+    for _ in range(levels - 8):
+        type = type.collection_type
+    type.SetInParent()
+    return request
+
+
+def test_depth():
+    for levels in (8, 9, 50):
+        assert api.is_deeper(nested(levels), levels - 1)
+        assert not api.is_deeper(nested(levels), levels)
+
+
+def test_a_request_that_nests_too_deeply_never_reaches_its_handler():
+    seen = []
+
+    def create(request):
+        seen.append(request)
+        return task_pb2.TaskCreateResponse()
+
+    dispatcher = Dispatcher({CREATE: create}, MemoryStore())
+    asyncio.run(dispatcher.call(CREATE, nested(MAX_LEVELS)))
+    with pytest.raises(InvalidArgument, match="more than 90 levels"):
+        asyncio.run(dispatcher.call(CREATE, nested(MAX_LEVELS + 1)))
+    assert len(seen) == 1
