@@ -152,6 +152,8 @@ class Compaction:
             for group, (folded, places) in zip(some, copied, strict=True):
                 for pick, place in zip(group.picks, places, strict=True):
                     self._copied[pick.table].add([pick], [place])
+                # Whatever became of it meanwhile: a later compaction must keep what was removed from this line.
+                self._partitions.once_folded.add(group.name)
                 if group.whole:
                     self._folded.append((group.name, folded))
             if self._stopped():

@@ -160,7 +160,6 @@ class Partitions:
         if self.changed.get(name, 0) <= clock:
             self.changed.pop(name, None)
             self.unchanged[name] = folded
-            self.once_folded.add(name)
 
     def leave_some(self) -> None:
         """Forget a few unchanged partitions, the longest in memory first, if too many are in memory."""
