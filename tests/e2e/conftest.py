@@ -65,8 +65,18 @@ class Client:
     home: Path
     registered: dict[str, Any] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def remote(self) -> Any:
+        remote = self._remote  # made before flytekit is imported here: it reads its configuration at import
+        import fsspec
+        from flytekit.remote.remote_fs import get_flyte_fs
+
+        # flytekit uploads inputs to the server of whichever FlyteRemote was made last in the process.
+        fsspec.register_implementation("flyte", get_flyte_fs(remote=remote), clobber=True)
+        return remote
+
+    @cached_property
+    def _remote(self) -> Any:
         with pytest.MonkeyPatch.context() as patch:
             # Set before flytekit is imported too: it looks for its configuration only once in a process.
             patch.setenv("HOME", str(self.home))
