@@ -136,7 +136,7 @@ class _Unpacking:
         left = manifest.bytes
         for name, size in members:
             left -= size
-            if left < 0 or len(self._names) > manifest.files + 1 or (name == DOCUMENTS and size > DOCUMENT_BYTES):
+            if left < 0 or len(self._names) > manifest.files or (name == DOCUMENTS and size > DOCUMENT_BYTES):
                 raise InvalidArgument(f"the archive holds more than its {MANIFEST} says")
             self._write(name, size)
         if left or len(self._names) != manifest.files + 1 or DOCUMENTS not in self._names:
@@ -164,6 +164,9 @@ class _Unpacking:
                 raise InvalidArgument(f"{name!r} in the archive is not a plain file, or it was not packed by flytelite")
             yield name, info.size
             self._read(-info.size % _BLOCK)
+        # Reading to the end is what makes gzip compare its checksum.
+        if self._stream.read(_COPIED_AT_ONCE).strip(b"\0") or self._stream.read(1):
+            raise InvalidArgument(f"{_NOT_WHOLE}: something follows its end")
 
     def _write(self, name: str, size: int) -> None:
         _check_name(name)

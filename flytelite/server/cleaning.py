@@ -24,6 +24,7 @@ from flytelite.server.admin.retention import Retention
 from flytelite.server.admin.snapshots import literal_maps_in, strings_in
 from flytelite.server.data_files import DataFiles, files_below, size_of, strings_in_files
 from flytelite.server.snapshots import UPLOADS
+from flytelite.server.store.disk import refusal
 from flytelite.server.store.interface import Store
 
 REMOVED_AT_ONCE = 50
@@ -92,6 +93,8 @@ class Cleaning:
                     some = plan.executions[first : first + REMOVED_AT_ONCE]
                     last = first + REMOVED_AT_ONCE >= len(plan.executions)
                     await self._remove(some, plan, trash / str(first), plan.maps if last else set())
+            except OSError as error:
+                raise refusal(trash, error) from error
             finally:
                 await asyncio.to_thread(partial(shutil.rmtree, trash, ignore_errors=True))
         return plan.removal

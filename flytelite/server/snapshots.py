@@ -27,6 +27,7 @@ from flytelite.server.admin.snapshots import Selection, Snapshots
 from flytelite.server.admin.strings import Change
 from flytelite.server.archive import Manifest
 from flytelite.server.data_files import DataFiles, files_below, rewrite, strings_in_files
+from flytelite.server.store.disk import refusal
 from flytelite.server.store.interface import Store
 
 UPLOADS = "uploads"
@@ -70,11 +71,14 @@ class Archives:
         """Write an archive of those executions, or of everything that has ended if none is named.
 
         Raises NotFound for an unknown execution, FailedPrecondition for one that has not ended, and when there is too
-        much for one archive.
+        much for one archive, ResourceExhausted and Unavailable when the disk refuses.
         """
         async with self._lock:
             selection = await Snapshots(self._store).select(ids)
-            manifest = await asyncio.to_thread(self._write, selection, target)
+            try:
+                manifest = await asyncio.to_thread(self._write, selection, target)
+            except OSError as error:
+                raise refusal(target, error) from error
         return Exported(
             len(manifest.executions), len(selection.entries), manifest.files, manifest.bytes, selection.left_out
         )
@@ -100,6 +104,8 @@ class Archives:
                     await asyncio.to_thread(placing.undo)
                     raise
                 await self._store.durable()
+            except OSError as error:
+                raise refusal(staging, error) from error
             finally:
                 await asyncio.to_thread(partial(shutil.rmtree, staging, ignore_errors=True))
         return _imported(outcome, manifest, len(placing.placed))

@@ -61,7 +61,7 @@ def checked(entries: Iterable[Entry]) -> list[Entry]:
     for entry in found:
         try:
             _check(entry, executions)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, json_format.Error) as error:
             raise InvalidArgument(
                 f"the document {entry.key!r} of table {entry.table!r} cannot be read: {type(error).__name__}: {error}"
             ) from error

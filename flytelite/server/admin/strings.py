@@ -6,7 +6,6 @@ are opened too.
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +29,7 @@ def in_document(value: Any, change: Change) -> Any:
     if value.get("tag") == MSGPACK and value.keys() == {"tag", "value"} and isinstance(value["value"], str):
         try:
             content = b64decode(value["value"], validate=True)
-        except binascii.Error:
+        except ValueError:
             pass  # not a Binary but a user's own object of that shape
         else:
             return {"tag": MSGPACK, "value": b64encode(in_msgpack(content, change)).decode()}
