@@ -17,7 +17,7 @@ from flytelite.engine.failures import SYSTEM, USER, execution_error
 from flytelite.engine.record import Note
 from flytelite.engine.run import Run
 from flytelite.engine.tasks import container, environment, results, templates
-from flytelite.engine.waiting import persistently
+from flytelite.engine.waiting import persistently, until_there_is_space
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ async def run(
         process = work.run.services.executor.adopt(place, str(intent["token"]))
     else:
         try:
-            command = await _command(work)
+            command = await until_there_is_space(lambda: _command(work))
         except container.BadTaskFormat as error:
             queued(None)
             return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
@@ -113,7 +113,7 @@ async def run(
         await _end(starting)
         await asyncio.to_thread(work.place.clear)
         raise
-    return await asyncio.to_thread(_result, work, outcome)
+    return await until_there_is_space(lambda: asyncio.to_thread(_result, work, outcome))
 
 
 def _not_started(error: OSError) -> results.Failed:

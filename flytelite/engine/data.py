@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError, Message
 
 from flytelite.config import Settings
 from flytelite.engine.naming import Parent
+from flytelite.engine.waiting import until_there_is_space
 
 DOWNLOAD_LIMIT = 10 * 1024 * 1024
 """Bytes of an inputs, outputs, error or futures file; what Flyte's helm chart sets."""
@@ -140,8 +141,9 @@ def read_message(path: Path, message_type: type[M], limit: int | None = DOWNLOAD
 
 
 async def write_literals(path: Path, literals: Message) -> None:
-    """Write a message to a file, in a thread."""
-    await asyncio.to_thread(write_bytes, path, literals.SerializeToString(deterministic=True))
+    """Write a message to a file, in a thread, once the disk has space for it."""
+    content = literals.SerializeToString(deterministic=True)
+    await until_there_is_space(lambda: asyncio.to_thread(write_bytes, path, content))
 
 
 async def read_literals(path: Path) -> literals_pb2.LiteralMap | None:

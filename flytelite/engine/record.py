@@ -76,7 +76,7 @@ class EventSink(Protocol):
         """
 
     async def durable(self) -> None:
-        """Wait until everything emitted so far survives power loss."""
+        """Wait until everything emitted so far survives power loss; for as long as the disk refuses it."""
 
     def create_execution(
         self, request: execution_pb2.ExecutionCreateRequest

@@ -1,12 +1,41 @@
-"""Waiting that a cancellation does not cut short: for what must have ended before anybody goes on."""
+"""Waiting for what must be before anybody goes on: the end of tasks, whoever cancels, and space on the disk."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+import errno
+import logging
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+SPACE_SECONDS = 1.0
+"""How often a full disk is tried again: nothing tells when there is space."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+logger = logging.getLogger(__name__)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk was full."""
+    return error.errno in _FULL
+
+
+async def until_there_is_space(step: Callable[[], Awaitable[T]]) -> T:
+    """The result of the step, which is begun anew for as long as the disk is full: an execution waits for space."""
+    waiting = False
+    while True:
+        try:
+            return await step()
+        except OSError as error:
+            if not is_full(error):
+                raise
+            if not waiting:
+                logger.warning("an execution waits for space on the disk: %s", error)
+            waiting = True
+        await asyncio.sleep(SPACE_SECONDS)
 
 
 async def persistently(future: asyncio.Future[T]) -> T:

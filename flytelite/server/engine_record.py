@@ -89,8 +89,12 @@ class EngineRecord:
     # EventSink
 
     def emit(self, *events: Event, notes: Mapping[str, Note | None] | None = None) -> None:
-        """One atomic batch; an event recorded before is ignored."""
-        with self._store.batch():
+        """One atomic batch; an event recorded before is ignored.
+
+        What has happened cannot be asked for again, so it is taken down however much waits for the disk already. That
+        is not much: nodes wait in ``durable`` before they start anything new.
+        """
+        with self._store.batch(insist=True):
             for event in events:
                 self._record(event)
             for key, note in (notes or {}).items():
@@ -100,8 +104,8 @@ class EngineRecord:
                     self._notes.put(key, dict(note))
 
     async def durable(self) -> None:
-        """Wait for the journal."""
-        await self._store.durable()
+        """Wait for the journal; a disk that refuses makes executions wait, not fail."""
+        await self._store.durable(patient=True)
 
     def create_execution(
         self, request: execution_pb2.ExecutionCreateRequest

@@ -173,7 +173,7 @@ def inject(tmp_path: Path, every: int) -> None:
 
 
 def test_a_fault_at_some_of_the_calls(tmp_path: Path) -> None:
-    inject(tmp_path, 29)
+    inject(tmp_path, 61)
 
 
 @pytest.mark.soak

@@ -16,6 +16,7 @@ from flytelite.engine import data
 from flytelite.engine.events import NodePhase
 from flytelite.engine.naming import END_NODE
 from flytelite.engine.nodes.node import Finished, NodeRun
+from flytelite.engine.waiting import until_there_is_space
 
 
 async def recovered(node: NodeRun) -> Finished | None:
@@ -83,7 +84,7 @@ async def _help(node: NodeRun, old: node_execution_pb2.NodeExecution) -> None:
         return
     # Asking the task again might give other nodes than those that have results already.
     target = node.output_directory / data.FUTURES
-    if await asyncio.to_thread(data.copy_file, Path(futures), target):
+    if await until_there_is_space(lambda: asyncio.to_thread(data.copy_file, Path(futures), target)):
         node.note["futures"] = True
 
 

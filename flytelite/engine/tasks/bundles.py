@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from flytelite.engine.waiting import is_full
+
 FAST_EXECUTE = "pyflyte-fast-execute"
 PICKLED_CODE = "pkl.gz"
 """The name of a notebook's cloudpickled code, which tasks read as it is."""
@@ -120,6 +122,8 @@ class Bundles:
                 extract(archive, temporary)
             temporary.rename(target)
         except OSError as error:
+            if is_full(error):
+                raise
             if not target.is_dir():  # else another server with the same data was quicker
                 raise UnusableBundle(f"the code bundle {archive} cannot be unpacked: {error}") from error
         finally:

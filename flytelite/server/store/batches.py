@@ -31,11 +31,17 @@ class Batches:
         self._changes: list[Change] = []
         self._undo: list[Callable[[], None]] = []
         self.order = order
+        self.insists = False
         self._revisions = count(1)
 
     @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Changes inside are one entry. An exception undoes those made inside this very batch, and goes on."""
+    def batch(self, *, insist: bool = False) -> Iterator[None]:
+        """Changes inside are one entry. An exception undoes those made inside this very batch, and goes on.
+
+        ``append`` can see in ``insists`` whether the outermost does.
+        """
+        if self._depth == 0:
+            self.insists = insist
         mark = len(self._changes)
         self._depth += 1
         try:

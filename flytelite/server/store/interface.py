@@ -108,16 +108,19 @@ class Store(Protocol):
     def table(self, schema: TableSchema) -> Table:
         """The table of that schema; made, or its indexes rebuilt, at the first call."""
 
-    def batch(self) -> AbstractContextManager[None]:
-        """Changes inside are one atomic journal entry; an exception undoes them. Batches nest into the outermost."""
+    def batch(self, *, insist: bool = False) -> AbstractContextManager[None]:
+        """Changes inside are one atomic journal entry; an exception undoes them. Batches nest into the outermost.
+
+        ``insist``: they are taken even when too much waits for the disk.
+        """
 
     @property
     def position(self) -> int:
         """The number of journal entries appended so far (a batch that changes nothing appends none)."""
 
-    async def durable(self, position: int | None = None) -> None:
+    async def durable(self, position: int | None = None, *, patient: bool = False) -> None:
         """Wait until the entries up to ``position`` (default: all) survive power loss. Raises Unavailable or
-        ResourceExhausted when the disk refuses them."""
+        ResourceExhausted when the disk refuses them; ``patient``: waits for as long as it does."""
 
     async def close(self) -> None:
         """Write and sync what is pending, release the directory."""

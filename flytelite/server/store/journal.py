@@ -30,11 +30,12 @@ PENDING_BYTES = 64 * 1024 * 1024
 class Waiter(NamedTuple):
     """Someone who waits for entries up to ``position``, and came after that many attempts to write had begun.
 
-    ``synced``: for whom it is not enough that they are acknowledged.
+    ``synced``: for whom it is not enough that they are acknowledged; ``patient``: who wants to hear of no refusal.
     """
 
     position: int
     synced: bool
+    patient: bool
     attempts: int
     future: asyncio.Future[None]
 
@@ -106,25 +107,26 @@ class JournalStore:
         """The table of that schema. Raises Internal when the name was taken with another schema."""
         return self._tables.table(schema)
 
-    def batch(self) -> AbstractContextManager[None]:
+    def batch(self, *, insist: bool = False) -> AbstractContextManager[None]:
         """Changes inside are one atomic entry; an exception undoes them. Batches nest into the outermost.
 
-        The outermost raises Unavailable when the store is damaged, ResourceExhausted when too much waits for the disk.
+        The outermost raises Unavailable when the store is damaged, ResourceExhausted when too much waits for the disk,
+        unless it insists.
         """
-        return self._batches.batch()
+        return self._batches.batch(insist=insist)
 
     @property
     def position(self) -> int:
         """The number of entries in the journal, on disk or on their way."""
         return self._position
 
-    async def durable(self, position: int | None = None) -> None:
+    async def durable(self, position: int | None = None, *, patient: bool = False) -> None:
         """Wait until the entries up to ``position`` (default: all) survive power loss; with ``sync_every``, a kill.
 
         Raises ResourceExhausted when the disk is full, Unavailable when it refuses otherwise. The entries are kept and
-        written when it works again; calling this again tries at once.
+        written when it works again; calling this again tries at once. With ``patient`` it waits until then.
         """
-        await self._wait(self._position if position is None else position, synced=False)
+        await self._wait(self._position if position is None else position, patient=patient)
 
     async def close(self) -> None:
         """Write and sync what is pending, release the directory. Raises what ``durable`` does when the disk refuses."""
@@ -144,9 +146,9 @@ class JournalStore:
         """Wait until all entries so far survive power loss, whatever is enough for others."""
         await self._wait(self._position, synced=True)
 
-    async def _wait(self, position: int, synced: bool) -> None:
+    async def _wait(self, position: int, *, synced: bool = False, patient: bool = False) -> None:
         self._loop = asyncio.get_running_loop()
-        waiter = Waiter(position, synced, self._writer.attempts, self._loop.create_future())
+        waiter = Waiter(position, synced, patient, self._writer.attempts, self._loop.create_future())
         if self._is_satisfied(waiter):
             return
         self._waiters.append(waiter)
@@ -174,7 +176,7 @@ class JournalStore:
             raise FailedPrecondition(f"the store {self._directory.path} is closed")
         if self.damages:
             raise Unavailable(f"nothing can be changed: {self.damages[0]} (docs/store.md says what to do)")
-        if self._writer.pending_bytes > self._pending_bytes:
+        if self._writer.pending_bytes > self._pending_bytes and not self._batches.insists:
             failure = self._writer.failure
             raise ResourceExhausted(failure.message if failure else f"the disk of {self._directory.path} is too slow")
 
@@ -192,7 +194,7 @@ class JournalStore:
                 continue
             if self._is_satisfied(waiter):
                 waiter.future.set_result(None)
-            elif writer.failure is not None and waiter.attempts < writer.failed_attempts:
+            elif writer.failure is not None and waiter.attempts < writer.failed_attempts and not waiter.patient:
                 waiter.future.set_exception(type(writer.failure)(writer.failure.message))
             else:
                 self._waiters.append(waiter)

@@ -22,7 +22,7 @@ class MemoryStore:
         """The table of that schema. Raises Internal when the name was taken with another schema."""
         return self._tables.table(schema)
 
-    def batch(self) -> AbstractContextManager[None]:
+    def batch(self, *, insist: bool = False) -> AbstractContextManager[None]:
         """Changes inside are one atomic entry; an exception undoes them. Batches nest into the outermost."""
         return self._batches.batch()
 
@@ -31,7 +31,7 @@ class MemoryStore:
         """The number of entries so far."""
         return self._position
 
-    async def durable(self, position: int | None = None) -> None:
+    async def durable(self, position: int | None = None, *, patient: bool = False) -> None:
         """Nothing to wait for."""
 
     async def close(self) -> None:

@@ -357,13 +357,19 @@ def test_what_waits_for_a_full_disk_is_bounded(tmp_path: Path, runs: TableSchema
         with pytest.raises(ResourceExhausted):
             table.put("second", {})
         assert "second" not in table
+        with store.batch(insist=True):
+            table.put("insisted", {})
+        patient = asyncio.create_task(store.durable(patient=True))
+        with pytest.raises(ResourceExhausted):
+            await store.durable()
+        assert not patient.done()
         disk.error = None
-        await store.durable()
+        await patient
         table.put("second", {})
         await store.close()
 
     asyncio.run(scenario())
-    assert list(read(tmp_path, runs)[0]) == ["first", "second"]
+    assert list(read(tmp_path, runs)[0]) == ["first", "insisted", "second"]
 
 
 def test_writers_that_wait_together_share_one_sync(tmp_path: Path, runs: TableSchema) -> None:
