@@ -3,7 +3,8 @@
 Runs inside a fork server, in the task's own Python environment: standard library, flytekit and what flytekit needs.
 ``prepare`` is called once, before the first fork; ``run`` in each forked child.
 """
-# Names and privacy here are those of the interpreter and of flytekit.
+# Plain os and open: every task runs this, and pathlib takes its time.
+# ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH119, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -100,10 +101,10 @@ class Entrypoint:
 
         parameters = self.parameters(arguments)
         if parameters is not None:
-            context = click.Context(self.command, info_name=os.path.basename(program))  # noqa: PTH119
+            context = click.Context(self.command, info_name=os.path.basename(program))
             context.params = parameters
             self.command.make_context = lambda *_, **__: context
-        self.command.main(list(arguments), os.path.basename(program))  # noqa: PTH119
+        self.command.main(list(arguments), os.path.basename(program))
 
 
 class Prepared:
@@ -120,7 +121,7 @@ class Prepared:
         self.path = list(sys.path)
         commands = (entrypoint.execute_task_cmd, entrypoint.map_execute_task_cmd)
         self.entrypoints = {command.name: Entrypoint(command.name, command) for command in commands}
-        self.places = {path: os.stat(path).st_mtime_ns for path in _site_packages()}  # noqa: PTH116
+        self.places = {path: os.stat(path).st_mtime_ns for path in _site_packages()}
         self.loop_start = functools.partial(run_sync, _nothing)
         self.interface = functools.partial(transform_function_to_interface, _sample, Docstring(DOCSTRING))
         self.settle()
@@ -135,7 +136,7 @@ class Prepared:
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
-        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+        threads = len(os.listdir("/proc/self/task"))
         if threads > 1:
             raise UnsafeToFork(f"imports started {threads - 1} threads")
         gc.collect()
@@ -149,7 +150,7 @@ def _use_huge_pages() -> None:
     It saves a tenth of what a short task costs. Where it cannot be had (before Linux 6.1), nothing changes.
     """
     system = ctypes.CDLL(None)
-    with open("/proc/self/maps", encoding="utf-8") as file:  # noqa: PTH123
+    with open("/proc/self/maps", encoding="utf-8") as file:
         mappings = [line.split() for line in file]
     for addresses, access, _, _, _, *name in mappings:
         if access == "rw-p" and name in ([], ["[heap]"]):
@@ -189,8 +190,8 @@ def extend(prepared: Prepared, modules: Sequence[str], env: dict[str, str]) -> P
 
 
 def _open_files() -> set[str]:
-    listed = os.listdir("/proc/self/fd")  # noqa: PTH208
-    return {name for name in listed if os.path.exists(f"/proc/self/fd/{name}")}  # noqa: PTH110  the listing had one itself
+    listed = os.listdir("/proc/self/fd")
+    return {name for name in listed if os.path.exists(f"/proc/self/fd/{name}")}  # not the listing's own
 
 
 async def _nothing() -> None:
@@ -223,7 +224,7 @@ def _forget_exit_callbacks() -> None:
 
 def _site_packages() -> list[str]:
     places = [*site.getsitepackages(), site.getusersitepackages()]
-    return [place for place in places if place in sys.path and os.path.isdir(place)]  # noqa: PTH112
+    return [place for place in places if place in sys.path and os.path.isdir(place)]
 
 
 def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str, lesson: str) -> NoReturn:
@@ -239,15 +240,15 @@ def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str, less
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
-    paths = [os.path.abspath(path) for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]  # noqa: PTH100
+    paths = [os.path.abspath(path) for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
     if any(shadows(path, prepared.libraries) for path in paths):
         os.execve(argv[0], argv, env)  # noqa: S606  there is no shell
     sys.argv = list(argv)
     sys.orig_argv = [sys.executable, *argv]
-    sys.path[:] = list(dict.fromkeys([os.path.dirname(argv[0]), *paths, *prepared.path]))  # noqa: PTH120
+    sys.path[:] = list(dict.fromkeys([os.path.dirname(argv[0]), *paths, *prepared.path]))
     _fresh_main(argv[0])
     _fresh_state()
-    code = _call(prepared.entrypoints[os.path.basename(argv[0])], argv)  # noqa: PTH119
+    code = _call(prepared.entrypoints[os.path.basename(argv[0])], argv)
     if lesson:
         _teach(prepared, lesson)
     _leave(code)
@@ -256,28 +257,28 @@ def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str, less
 def shadows(directory: str, libraries: frozenset[str] | set[str]) -> bool:
     """Whether modules in a directory, which comes first in the path, have the names of imported libraries."""
     try:
-        entries = os.listdir(directory)  # noqa: PTH208
+        entries = os.listdir(directory)
     except OSError:
         return False
     for entry in entries:
         stem, _, suffix = entry.partition(".")
         if stem in libraries and (suffix in ("py", "pyc") or suffix.endswith("so")):
             return True
-        if entry in libraries and os.path.exists(f"{directory}/{entry}/__init__.py"):  # noqa: PTH110
+        if entry in libraries and os.path.exists(f"{directory}/{entry}/__init__.py"):
             return True
     return False
 
 
 def _teach(prepared: Prepared, lesson: str) -> None:
     """Write down the libraries that were imported since the fork, in that order; nothing that users write."""
-    homes = tuple(f"{place}/" for place in (*prepared.places, os.path.dirname(os.__file__)))  # noqa: PTH120
+    homes = tuple(f"{place}/" for place in (*prepared.places, os.path.dirname(os.__file__)))
     names = []
     for name, module in list(sys.modules.items()):
         new = name not in prepared.modules and not name.startswith("__")
         origin = getattr(module, "__file__", None) if new else None
         if isinstance(origin, str) and origin.startswith(homes):
             names.append(name)
-    with open(lesson, "w", encoding="utf-8") as file:  # noqa: PTH123
+    with open(lesson, "w", encoding="utf-8") as file:
         file.write("\n".join(names))
 
 
