@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import pytest
 from flyteidl.admin import event_pb2 as event_requests
 from flyteidl.admin import execution_pb2, launch_plan_pb2, task_pb2, workflow_pb2
@@ -27,7 +25,6 @@ from flytelite.server.snapshots import Archives
 from flytelite.server.store.journal import JournalStore
 
 START = 1_700_000_000
-DAY = 86400
 WorkflowPhase = core_execution_pb2.WorkflowExecution
 BLOB = types_pb2.LiteralType(blob=types_pb2.BlobType(format="txt"))
 
@@ -46,12 +43,6 @@ def blob(uri: str | Path) -> literals_pb2.Literal:
     made = literals_pb2.Literal()
     made.scalar.blob.metadata.type.format = "txt"
     made.scalar.blob.uri = str(uri)
-    return made
-
-
-def packed(**values: Any) -> literals_pb2.Literal:
-    made = literals_pb2.Literal()
-    made.scalar.binary.tag, made.scalar.binary.value = "msgpack", msgpack.packb(values)
     return made
 
 
@@ -203,8 +194,8 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Any:
-    """``home(name)``: a data directory of that name."""
+def make_home(tmp_path: Path) -> Any:
+    """``make_home(name)``: a data directory of that name."""
     made: list[Home] = []
 
     def make(name: str) -> Home:
@@ -216,6 +207,3 @@ def home(tmp_path: Path) -> Any:
     yield make
     for one in made:
         one.close()
-
-
-MakeHome = Callable[[str], Home]

@@ -48,9 +48,9 @@ def run(home: Any, name: str, day: float, **start: Any) -> None:
 
 
 @pytest.fixture
-def a(home: Any) -> Any:
+def a(make_home: Any) -> Any:
     """A home in which an execution ended each day, and one runs since the first."""
-    made = home("a")
+    made = make_home("a")
     made.register()
     made.register("other")
     made.start("running")

@@ -19,7 +19,6 @@ from google.protobuf.json_format import MessageToJson
 from flytelite.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 
 SUCCEEDED = core_execution_pb2.WorkflowExecution.SUCCEEDED
-HERE = Path(__file__)
 
 
 def literals(**values: literals_pb2.Literal) -> literals_pb2.LiteralMap:
@@ -68,9 +67,9 @@ def archive(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def a(home: Any) -> Any:
+def a(make_home: Any) -> Any:
     """A home with one failed execution, whose input is a file that somebody uploaded."""
-    made = home("a")
+    made = make_home("a")
     made.register()
     made.start("one", uri=made.write("flytesnacks/development/UPLOAD/in.txt", b"input"))
     made.end("one")
@@ -82,8 +81,8 @@ def moved(text: str, old: Any, new: Any) -> str:
     return text.replace(f"{old.settings.data_dir}/", f"{new.settings.data_dir}/")
 
 
-def test_a_failed_execution_is_the_same_elsewhere(a: Any, home: Any, archive: Path) -> None:
-    b = home("a.b")
+def test_a_failed_execution_is_the_same_elsewhere(a: Any, make_home: Any, archive: Path) -> None:
+    b = make_home("a.b")
     exported = a.export(archive, "one")
     assert (exported.executions, exported.left_out) == (1, 0)
     imported = b.take_in(archive)
@@ -102,28 +101,30 @@ def test_a_failed_execution_is_the_same_elsewhere(a: Any, home: Any, archive: Pa
     assert list((b.settings.data_dir / "uploads").iterdir()) == []
 
 
-def test_what_was_imported_is_there_after_a_restart_and_can_be_relaunched(a: Any, home: Any, archive: Path) -> None:
-    b = home("b")
+def test_what_was_imported_is_there_after_a_restart_and_can_be_relaunched(
+    a: Any, make_home: Any, archive: Path
+) -> None:
+    b = make_home("b")
     a.export(archive)
     b.take_in(archive)
     b.close()
-    b = home("b")
+    b = make_home("b")
     again = b.plane.executions.relaunch(execution_pb2.ExecutionRelaunchRequest(id=a.id("one"), name="two")).id
     (value,) = b.plane.executions.inputs(again).literals.values()
     assert Path(value.scalar.blob.uri) == b.bucket / "flytesnacks/development/UPLOAD/in.txt"
     assert b.plane.executions.inputs(again) == b.plane.executions.inputs(a.id("one"))
 
 
-def test_registering_the_same_at_its_new_place_is_known_to_be_the_same(a: Any, home: Any, archive: Path) -> None:
-    b = home("b")
+def test_registering_the_same_at_its_new_place_is_known_to_be_the_same(a: Any, make_home: Any, archive: Path) -> None:
+    b = make_home("b")
     a.export(archive)
     b.take_in(archive)
     with pytest.raises(AlreadyExists, match="identical structure"):
         b.register()
 
 
-def test_the_same_archive_again_adds_nothing(a: Any, home: Any, archive: Path) -> None:
-    b = home("b")
+def test_the_same_archive_again_adds_nothing(a: Any, make_home: Any, archive: Path) -> None:
+    b = make_home("b")
     a.export(archive)
     b.take_in(archive)
     before = b.store.position
@@ -134,7 +135,7 @@ def test_the_same_archive_again_adds_nothing(a: Any, home: Any, archive: Path) -
     assert b.store.position == before
 
 
-def test_paths_inside_packed_and_large_values_move_too(a: Any, home: Any, archive: Path, tmp_path: Path) -> None:
+def test_paths_inside_packed_and_large_values_move_too(a: Any, make_home: Any, archive: Path, tmp_path: Path) -> None:
     a.now = 10
     inside = a.write("flytesnacks/development/INSIDE/deep.txt", b"deep")
     large = a.write("flytesnacks/development/LARGE/file.txt", b"large")
@@ -149,7 +150,7 @@ def test_paths_inside_packed_and_large_values_move_too(a: Any, home: Any, archiv
     map = literals(x=blob(large), z=blob("y" * 100_000))
     assert "binary" in a.store.table(maps._table.schema).get(maps.put(map))
 
-    b = home("b")
+    b = make_home("b")
     a.export(archive, "two")
     b.take_in(archive)
     found = b.plane.executions.data(execution_pb2.WorkflowExecutionGetDataRequest(id=a.id("two"))).full_outputs
@@ -162,12 +163,12 @@ def test_paths_inside_packed_and_large_values_move_too(a: Any, home: Any, archiv
     assert Path(found.literals["y"].map.literals["k"].scalar.blob.uri).read_bytes() == b"large"
 
 
-def test_only_what_was_named_goes(a: Any, home: Any, archive: Path) -> None:
+def test_only_what_was_named_goes(a: Any, make_home: Any, archive: Path) -> None:
     a.register("other")
     a.now = 10
     a.start("two")
     a.end("two")
-    b = home("b")
+    b = make_home("b")
     a.export(archive, "two")
     b.take_in(archive)
     assert b.execution("one") is None
@@ -181,20 +182,20 @@ def test_only_what_was_named_goes(a: Any, home: Any, archive: Path) -> None:
     assert not (b.bucket / "flytesnacks/development/UPLOAD").exists()
 
 
-def test_executions_that_have_not_ended_stay(a: Any, home: Any, archive: Path) -> None:
+def test_executions_that_have_not_ended_stay(a: Any, make_home: Any, archive: Path) -> None:
     a.start("running")
     with pytest.raises(FailedPrecondition, match="execution flytesnacks/development/running has not ended"):
         a.export(archive, "running")
     with pytest.raises(NotFound, match="there is no execution"):
         a.export(archive, "nobody")
     assert a.export(archive).left_out == 1
-    b = home("b")
+    b = make_home("b")
     assert b.take_in(archive).executions == ("flytesnacks/development/one",)
     assert b.plane.executions.unfinished() == []
 
 
-def test_another_execution_of_that_name_is_kept(a: Any, home: Any, archive: Path) -> None:
-    b = home("b")
+def test_another_execution_of_that_name_is_kept(a: Any, make_home: Any, archive: Path) -> None:
+    b = make_home("b")
     b.now = 99
     b.register()
     b.start("one")
@@ -206,8 +207,8 @@ def test_another_execution_of_that_name_is_kept(a: Any, home: Any, archive: Path
     assert (b.store.position, sorted(b.settings.data_dir.rglob("*"))) == (before, files)
 
 
-def test_another_structure_of_a_version_is_kept(a: Any, home: Any, archive: Path) -> None:
-    b = home("b")
+def test_another_structure_of_a_version_is_kept(a: Any, make_home: Any, archive: Path) -> None:
+    b = make_home("b")
     b.register(arg="other")
     before = b.store.position
     a.export(archive)
@@ -217,8 +218,8 @@ def test_another_structure_of_a_version_is_kept(a: Any, home: Any, archive: Path
     assert b.execution("one") is None
 
 
-def test_another_file_is_kept(a: Any, home: Any, archive: Path) -> None:
-    b = home("b")
+def test_another_file_is_kept(a: Any, make_home: Any, archive: Path) -> None:
+    b = make_home("b")
     mine = b.write("flytesnacks/development/UPLOAD/in.txt", b"mine")
     a.export(archive)
     with pytest.raises(FailedPrecondition, match=r"in\.txt is here already with other content"):
@@ -227,16 +228,16 @@ def test_another_file_is_kept(a: Any, home: Any, archive: Path) -> None:
     assert not (b.bucket / "metadata").exists()
 
 
-def test_files_of_an_import_that_was_interrupted_are_replaced(a: Any, home: Any, archive: Path) -> None:
-    b = home("b")
+def test_files_of_an_import_that_was_interrupted_are_replaced(a: Any, make_home: Any, archive: Path) -> None:
+    b = make_home("b")
     left = b.write("metadata/propeller/flytesnacks-development-one/n0/data/0/outputs.pb", b"half")
     a.export(archive)
     b.take_in(archive)
     assert literals_pb2.LiteralMap.FromString(left.read_bytes()).literals["x"].scalar.blob.uri.startswith(str(b.bucket))
 
 
-def test_a_link_that_leads_out_is_not_followed(a: Any, home: Any, archive: Path, tmp_path: Path) -> None:
-    b = home("b")
+def test_a_link_that_leads_out_is_not_followed(a: Any, make_home: Any, archive: Path, tmp_path: Path) -> None:
+    b = make_home("b")
     (tmp_path / "outside").mkdir()
     b.bucket.mkdir(exist_ok=True)
     (b.bucket / "flytesnacks").symlink_to(tmp_path / "outside")
@@ -246,8 +247,8 @@ def test_a_link_that_leads_out_is_not_followed(a: Any, home: Any, archive: Path,
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_launch_plans_do_not_start_anything_by_themselves(home: Any, archive: Path) -> None:
-    a, b = home("a"), home("b")
+def test_launch_plans_do_not_start_anything_by_themselves(make_home: Any, archive: Path) -> None:
+    a, b = make_home("a"), make_home("b")
     a.register("timed", schedule=True)
     a.register("w", version="2")
     b.register("w", version="1")
@@ -312,8 +313,10 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", list(DAMAGES))
-def test_documents_that_are_not_what_they_should_be_are_refused(a: Any, home: Any, archive: Path, damage: str) -> None:
-    b = home("b")
+def test_documents_that_are_not_what_they_should_be_are_refused(
+    a: Any, make_home: Any, archive: Path, damage: str
+) -> None:
+    b = make_home("b")
     a.export(archive)
     changed(archive, DAMAGES[damage])
     before = b.store.position
