@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import errno
 import hashlib
@@ -194,7 +193,7 @@ def _new_md5() -> hashlib._Hash:
 def _decode_md5(content_md5: str) -> bytes:
     try:
         return base64.b64decode(content_md5, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidArgument(f"Content-MD5 {content_md5!r} is not base64: {error}") from error
 
 

@@ -28,7 +28,7 @@ MAX_DURATION_SECONDS = 315_576_000_000
 _PART = "[a-zA-Z0-9_-]+"
 _FLYTE_URL = re.compile(
     rf"flyte://v1/(?P<project>{_PART})/(?P<domain>{_PART})/(?P<execution>{_PART})/(?P<node>{_PART})"
-    rf"(?:/(?P<attempt>[0-9]+))?/(?:(?P<kind>[iod])|(?P<map>[io])/(?P<name>{_PART}))"
+    rf"(?:/(?P<attempt>[0-9]{{1,10}}))?/(?:(?P<kind>[iod])|(?P<map>[io])/(?P<name>{_PART}))"
 )
 
 

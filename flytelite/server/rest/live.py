@@ -27,10 +27,11 @@ def live_routes(changes: Changes, is_terminal: IsTerminal, log_path: LogPath) ->
     async def log(request: Request) -> Response:
         parts = request.path_params
         try:
-            path = log_path(parts["project"], parts["domain"], parts["execution"], parts["node"], parts["attempt"])
+            attempt = int(parts["attempt"])
+            path = log_path(parts["project"], parts["domain"], parts["execution"], parts["node"], attempt)
         except ValueError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
-        if not await asyncio.to_thread(path.is_file):
+        if not await asyncio.to_thread(_is_file, path):
             return PlainTextResponse("there is no log of that attempt\n", status_code=404)
         return FileResponse(path, media_type="text/plain; charset=utf-8")
 
@@ -43,9 +44,16 @@ def live_routes(changes: Changes, is_terminal: IsTerminal, log_path: LogPath) ->
         )
 
     return [
-        Route("/logs/{project}/{domain}/{execution}/{node}/{attempt:int}", log),
+        Route("/logs/{project}/{domain}/{execution}/{node}/{attempt}", log),
         Route("/flytelite/v1/executions/{project}/{domain}/{name}/events", events),
     ]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no disk can hold
+        return False
 
 
 async def _stream(

@@ -138,8 +138,9 @@ def _data_errors() -> Iterator[Row]:
         f"{URL}/i/a b": "failed to parse artifact url Error: ",
         f"{URL}/o/y": "name [y] not found in node execution [",
         f"{URL}/0/o/y": "name [y] not found in task execution [",
+        f"{URL}/{'9' * 5000}/o": "failed to parse artifact url Error: ",
         f"{URL}/9/o": "with retry attempt [9]",
         f"{URL}/0/d": "deck type cannot be specified with a retry attempt",
     }
     for url, message in refusals.items():
-        yield refused(DATA, url or "no URL", {"flyte_url": url}, message, given=HAVE_ATTEMPT)
+        yield refused(DATA, url[:80] or "no URL", {"flyte_url": url}, message, given=HAVE_ATTEMPT)
