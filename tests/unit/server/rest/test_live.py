@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from flytelite.server.admin.changes import Changes
+from flytelite.server.rest.live import live_routes
+
+
+def get(root: Path, path: str) -> httpx.Response:
+    def log_path(project: str, domain: str, execution: str, node: str, attempt: int) -> Path:
+        if ".." in (project, domain, execution, node):
+            raise ValueError("no")
+        return root / project / domain / execution / node / str(attempt)
+
+    app = Starlette(routes=live_routes(Changes(), lambda id: None, log_path))
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+            return await client.get(path)
+
+    return asyncio.run(ask())
+
+
+def test_a_log(tmp_path):
+    (tmp_path / "p/d/e/n0").mkdir(parents=True)
+    (tmp_path / "p/d/e/n0/1").write_text("hello\n")
+    answer = get(tmp_path, "/logs/p/d/e/n0/1")
+    assert (answer.status_code, answer.text) == (200, "hello\n")
+    assert get(tmp_path, "/logs/p/d/e/n0/2").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("p/d/e/n0/x", 400),
+        ("p/d/e/n0/" + "9" * 5000, 400),
+        ("p/d/%2E%2E/n0/1", 400),
+        ("p/d/e/" + "n" * 5000 + "/1", 404),
+    ],
+)
+def test_paths_that_lead_nowhere(tmp_path, path, status):
+    assert get(tmp_path, f"/logs/{path}").status_code == status
+
+
+def test_changes_of_an_unknown_execution(tmp_path):
+    assert get(tmp_path, "/flytelite/v1/executions/p/d/e/events").status_code == 404
