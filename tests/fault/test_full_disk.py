@@ -41,6 +41,11 @@ def refused(rpc: Callable[[Any], Any], request: Any) -> bool:
     return False
 
 
+def soon_refused(admin: AdminServiceStub, name: str) -> bool:
+    """Whether the server comes to refuse: the last page of the journal may have room for a few entries more."""
+    return any(refused(admin.CreateTask, task_request(f"{name}-{number}")) for number in range(20))
+
+
 def begun(place: Path) -> int:
     return len(list(place.glob("begun-*")))
 
@@ -77,11 +82,11 @@ def survive(server: Any, launch: Any, wait_until: Any, place: Path, squeeze: Squ
         start(admin, place)
         wait_until(lambda: begun(place) == COUNT, "the first tasks to begin")
         with squeeze():
-            assert refused(admin.CreateTask, task_request("refused"))
+            assert soon_refused(admin, "refused")
             check_reads(admin)
             (place / "go").touch()
             wait_until(lambda: all(next_step_waits(admin, f"e{number}") for number in range(COUNT)), "the next steps")
-            assert refused(admin.CreateTask, task_request("refused again"))
+            assert soon_refused(admin, "refused-again")
             check_reads(admin)
             assert all(one.closure.phase == WorkflowExecution.RUNNING for one in executions(admin).values())
             assert begun(place) == COUNT, "no task may begin before its intent is on disk"
