@@ -37,11 +37,11 @@ def task_request(version: str, script: str = COPY_OR_FAIL) -> task_pb2.TaskCreat
     return task_pb2.TaskCreateRequest(id=template.id, spec=task_pb2.TaskSpec(template=template))
 
 
-def workflow_request(version: str) -> workflow_pb2.WorkflowCreateRequest:
-    """Two of these tasks, one after the other."""
+def workflow_request(version: str, nodes: int = 2) -> workflow_pb2.WorkflowCreateRequest:
+    """Some of these tasks, one after the other."""
     template = core_workflow.WorkflowTemplate(id=identifier(identifier_pb2.WORKFLOW, version), interface=interface())
     source, name = "", "x"
-    for node_id in ("n0", "n1"):
+    for node_id in (f"n{number}" for number in range(nodes)):
         node = template.nodes.add(id=node_id)
         node.task_node.reference_id.CopyFrom(identifier(identifier_pb2.TASK, version))
         binding = node.inputs.add(var="x").binding

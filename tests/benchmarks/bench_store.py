@@ -1,0 +1,297 @@
+"""The store with 1,000, 10,000 and 100,000 executions of 10 nodes, and beside SQLite for the same durable puts.
+
+Run as ``python tests/benchmarks/bench_store.py [--sizes N ...] [--place DIR]``. One execution is really run; a store is
+made of copies of its documents, under other names and times, as a compaction writes them. Each size is measured in a
+process of its own. The largest needs about 4 GB of disk. Times of CPU are there for machines that do other things too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import orjson
+from flyteidl.admin import common_pb2, event_pb2
+from flyteidl.core.execution_pb2 import NodeExecution, WorkflowExecution
+from flyteidl.service.admin_pb2_grpc import AdminServiceStub
+
+from flytelite.config import Settings
+from flytelite.server.admin import execution_tables as tables
+from flytelite.server.admin.changes import Changes
+from flytelite.server.admin.control_plane import ControlPlane
+from flytelite.server.objects import Bucket
+from flytelite.server.store.copier import Copier, Group, Pick
+from flytelite.server.store.directory import Directory
+from flytelite.server.store.disk import Disk
+from flytelite.server.store.interface import Query, TableSchema
+from flytelite.server.store.journal import JournalStore
+from flytelite.server.store.rows import Row
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fault"))
+import copying
+
+NODES = 10
+SIZES = (1_000, 10_000, 100_000)
+NAME = "template0"
+LISTS, EVENTS, PUTS, ROUNDS, WRITERS = 100, 500, 300, 7, 16
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def documents(place: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """All documents of a server that has run one execution, by table and key."""
+    command = [sys.executable, "-m", "flytelite", "up", "--port", "0", "--executor", "subprocess"]
+    subprocess.run([*command, "--data-dir", str(place), "--detach"], check=True, stdout=subprocess.DEVNULL)
+    running = json.loads((place / "server.json").read_text())
+    with grpc.insecure_channel(running["endpoint"]) as channel:
+        admin = AdminServiceStub(channel)
+        admin.CreateTask(copying.task_request("v"))
+        admin.CreateWorkflow(copying.workflow_request("v", NODES))
+        admin.CreateLaunchPlan(copying.launch_plan_request("v"))
+        admin.CreateExecution(copying.execution_request(NAME, "v", 1))
+        while copying.executions(admin)[NAME].closure.phase != WorkflowExecution.SUCCEEDED:
+            time.sleep(0.1)
+    os.kill(running["pid"], signal.SIGTERM)
+    while (place / "server.json").exists():
+        time.sleep(0.1)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in sorted((place / "store").glob("journal-*.jsonl")):
+        for line in path.read_bytes().splitlines():
+            for change in orjson.loads(line)["changes"]:
+                table = found.setdefault(change["table"], {})
+                table[change["key"]] = change["document"]
+    return {name: {key: value for key, value in table.items() if value} for name, table in found.items()}
+
+
+class Texts:
+    """Documents that are not in any file yet, where a copier expects a segment."""
+
+    def __init__(self) -> None:
+        self.texts: list[bytes] = []
+
+    def pick(self, table: str, key: str, order: int, text: bytes, columns: tuple[Any, ...] = ()) -> Pick:
+        self.texts.append(text)
+        return Pick(table, Row(key, order, 0, b""), columns, self, len(self.texts) - 1)  # type: ignore[arg-type]
+
+    def read(self, place: int) -> bytes:
+        return self.texts[place]
+
+
+def fill(store: Path, template: dict[str, dict[str, dict[str, Any]]], size: int) -> None:
+    """Write a store with so many executions as one compacted segment."""
+    directory = Directory(store, Disk())
+    directory.take()
+    parts = {schema.name: schema.partition for schema in vars(tables).values() if isinstance(schema, TableSchema)}
+    copier = Copier(store, directory.disk, 1, size)
+    copier.begin(parts, size * 100)
+    order = 0
+    for table, rows in template.items():
+        if table != "executions" and not parts.get(table):
+            texts = Texts()
+            picks = [texts.pick(table, key, order + n, orjson.dumps(row)) for n, (key, row) in enumerate(rows.items())]
+            order += len(picks)
+            copier.copy_rows(table, [], picks)
+    kinds = [
+        (table, key, orjson.dumps(row))
+        for table in template
+        if parts.get(table)
+        for key, row in template[table].items()
+    ]
+    (execution,) = template["executions"].values()
+    columns = sorted(tables.EXECUTIONS.columns)
+    for start in range(0, size, 500):
+        names = [f"e{number:08d}"[: len(NAME)] for number in range(start, min(start + 500, size))]
+        texts, groups = Texts(), []
+        for name in names:
+            picks = []
+            for table, key, text in kinds:
+                order += 1
+                picks.append(
+                    texts.pick(table, key.replace(NAME, name), order, text.replace(NAME.encode(), name.encode()))
+                )
+            groups.append(Group("/".join(picks[0].row.key.split("/")[:3]), picks, [], True))
+        copier.copy_groups(groups)
+        texts, picks = Texts(), []
+        for name in names:
+            order += 1
+            row = one(execution, name)
+            picks.append(
+                texts.pick(
+                    "executions",
+                    f"flytesnacks/development/{name}",
+                    order,
+                    orjson.dumps(row),
+                    tuple(map(row.get, columns)),
+                )
+            )
+        copier.copy_rows("executions", columns, picks)
+    copier.complete()
+    copier.segment.close()
+    directory.release()
+
+
+def one(execution: dict[str, Any], name: str) -> dict[str, Any]:
+    """The execution under another name, a second after the one before; each tenth has failed."""
+    number = int(name[1:])
+    row: dict[str, Any] = orjson.loads(orjson.dumps(execution).replace(NAME.encode(), name.encode()))
+    at = (FIRST + timedelta(seconds=number)).isoformat(timespec="microseconds")
+    for column in ("created_at", "execution_created_at", "started_at"):
+        if column in row:
+            row[column] = at
+    row["duration"] = number % 1000
+    if number % 10 == 0:
+        row["phase"] = row["message"]["closure"]["phase"] = "FAILED"
+    return row
+
+
+def measure(data_dir: Path) -> dict[str, float]:
+    """The figures of one store, in a fresh process."""
+    began, began_cpu = time.perf_counter(), time.process_time()
+    settings = Settings(data_dir=data_dir)
+    store = JournalStore.open(settings.store)
+    settings.bucket.mkdir(exist_ok=True)
+    control_plane = ControlPlane(settings, store, Bucket.open(settings), Changes())
+    figures = {"open, s": time.perf_counter() - began, "open, s of CPU": time.process_time() - began_cpu}
+    listed = common_pb2.ResourceListRequest(id=copying.EXECUTIONS, limit=100)
+    listed.filters = "eq(phase,SUCCEEDED)+gt(duration,100)"
+    listed.sort_by.key = "created_at"
+    list_executions = control_plane.handlers()["flyteidl.service.AdminService/ListExecutions"]
+    assert len(list_executions(listed).executions) == 100
+    pages, pages_cpu = [], []
+    matching = len(store.table(tables.EXECUTIONS)) * 8 // 10
+    for number in range(LISTS):  # other pages each time, so that what was decoded before does not help
+        listed.token = str(number * 9973 % (matching - 100))
+        began_cpu = time.thread_time()
+        pages.append(timed(lambda: list_executions(listed)))
+        pages_cpu.append(time.thread_time() - began_cpu)
+    figures["list page of 100, ms"] = statistics.median(pages) * 1000
+    figures["list page of 100, ms of CPU"] = statistics.median(pages_cpu) * 1000
+    figures |= asyncio.run(events(control_plane, store))
+    status = Path("/proc/self/status").read_text()
+    figures["resident, MB"] = int(status.split("VmRSS:")[1].split()[0]) / 1000
+    return figures
+
+
+def timed(step: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began
+
+
+async def events(control_plane: ControlPlane, store: JournalStore) -> dict[str, float]:
+    """What a node event costs this thread, and how long it takes until it is on disk."""
+    create = control_plane.handlers()["flyteidl.service.AdminService/CreateNodeEvent"]
+    cpu, durable = [], []
+    phases = (NodeExecution.QUEUED, NodeExecution.RUNNING, NodeExecution.SUCCEEDED)
+    for number in range(EVENTS // 30):
+        control_plane.executions.create(copying.execution_request(f"fresh{number}", "v", 1))
+        for node in range(NODES):
+            for phase in phases:
+                request = event_pb2.NodeExecutionEventRequest()
+                event = request.event
+                event.id.node_id = f"n{node}"
+                event.id.execution_id.CopyFrom(copying.execution_id(f"fresh{number}"))
+                event.phase = phase
+                event.occurred_at.GetCurrentTime()
+                began, began_cpu = time.perf_counter(), time.thread_time()
+                create(request)
+                cpu.append(time.thread_time() - began_cpu)
+                await store.durable()
+                durable.append(time.perf_counter() - began)
+    await store.close()
+    return {
+        "node event, ms of CPU": statistics.median(cpu) * 1000,
+        "node event on disk, ms": statistics.median(durable) * 1000,
+    }
+
+
+def beside_sqlite(place: Path, text: bytes) -> Iterator[tuple[str, float, float]]:
+    """Durable puts per second of both, by turns in one run: one after the other, and by 16 writers at once."""
+    document = orjson.loads(text)
+    for title, writers in (("one writer", 1), (f"{WRITERS} writers", WRITERS)):
+        ours, theirs = [], []
+        for number in range(ROUNDS):
+            ours.append(asyncio.run(journal_puts(place / f"journal-{writers}-{number}", document, writers)))
+            theirs.append(sqlite_puts(place / f"{writers}-{number}.sqlite", text.decode(), writers))
+        yield title, statistics.median(ours), statistics.median(theirs)
+
+
+async def journal_puts(place: Path, document: dict[str, Any], writers: int) -> float:
+    store = JournalStore.open(place)
+    table = store.table(TableSchema("node_executions"))
+
+    async def write(writer: int) -> None:
+        for number in range(PUTS):
+            table.put(f"{writer}/{number}", document)
+            await store.durable(store.position)
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(write, range(writers)))
+    seconds = time.perf_counter() - began
+    assert len(table.keys(Query())) == writers * PUTS
+    await store.close()
+    return writers * PUTS / seconds
+
+
+def sqlite_puts(path: Path, text: str, writers: int) -> float:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE node_executions (key TEXT PRIMARY KEY, document TEXT)")
+    connection.close()
+
+    def write(writer: int) -> None:
+        own = sqlite3.connect(path, timeout=60, isolation_level=None)
+        own.execute("PRAGMA synchronous=FULL")
+        for number in range(PUTS):
+            own.execute("INSERT OR REPLACE INTO node_executions VALUES (?, ?)", (f"{writer}/{number}", text))
+        own.close()
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
+    return (
+        writers * PUTS / timed(lambda: [[thread.start() for thread in threads], [thread.join() for thread in threads]])
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--place", type=Path, help="A directory on the disk to measure.")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure)))
+        return
+    with tempfile.TemporaryDirectory(dir=arguments.place) as made:
+        place = Path(made)
+        template = documents(place / "template")
+        found: dict[int, dict[str, float]] = {}
+        for size in arguments.sizes:
+            fill(place / str(size) / "store", template, size)
+            command = [sys.executable, __file__, "--measure", str(place / str(size))]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            found[size] = json.loads(done.stdout)
+        print(f"{'executions':32}" + "".join(f"{size:12,}" for size in found))
+        for title in next(iter(found.values())):
+            print(f"{title:32}" + "".join(f"{figures[title]:12.2f}" for figures in found.values()))
+        text = orjson.dumps(next(iter(template["node_executions"].values())))
+        print(f"\n{'durable puts per second':32}{'flytelite':>12}{'SQLite':>12}{'ratio':>12}")
+        for title, ours, theirs in beside_sqlite(place, text):
+            print(f"{title:32}{ours:12.0f}{theirs:12.0f}{ours / theirs:12.2f}")
+
+
+if __name__ == "__main__":
+    main()
