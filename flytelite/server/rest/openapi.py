@@ -1,7 +1,8 @@
-"""An OpenAPI 3 document of the gateway, made from the descriptors."""
+"""An OpenAPI 3.1 document of the gateway, made from the descriptors."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,17 +16,19 @@ from flytelite.server.rest.routes import Route, Routes
 
 Schema = dict[str, Any]
 
+_VARIABLE = re.compile("{([^}]+)}")
+
 _TEXT: Schema = {"type": "string"}
 _WELL_KNOWN: dict[str, Schema] = {
     "Any": {"type": "object", "properties": {"@type": _TEXT}, "additionalProperties": True},
-    "BoolValue": {"type": "boolean", "nullable": True},
-    "Duration": {**_TEXT, "example": "3.5s"},
+    "Duration": {**_TEXT, "examples": ["3.5s"]},
     "FieldMask": _TEXT,
     "ListValue": {"type": "array", "items": {}},
     "Struct": {"type": "object", "additionalProperties": True},
     "Timestamp": {**_TEXT, "format": "date-time"},
     "Value": {},
 }
+_NULL: Schema = {"type": "null"}
 _SCALARS: dict[int, Schema] = {
     FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
     FieldDescriptor.TYPE_BYTES: {**_TEXT, "format": "byte"},
@@ -43,28 +46,35 @@ def openapi_document() -> dict[str, Any]:
     """The document, its names as ``application/json`` has them (snake case)."""
     schemas = _Schemas()
     paths: dict[str, dict[str, Any]] = {}
+    templates: dict[tuple[str, ...], str] = {}
     operations: set[str] = set()
     for route in Routes().all:
-        operation = _operation(route, schemas)
+        template = templates.setdefault(_shape(route), route.template)
+        operation = _operation(route, template, schemas)
         while operation["operationId"] in operations:
             operation["operationId"] += "_2"
         operations.add(operation["operationId"])
-        paths.setdefault(route.template, {})[route.verb.lower()] = operation
+        paths.setdefault(template, {})[route.verb.lower()] = operation
     return {
-        "openapi": "3.0.3",
+        "openapi": "3.1.0",
         "info": {"title": "Flyte Admin, served by flytelite", "version": __version__},
         "paths": paths,
         "components": {"schemas": schemas.components},
     }
 
 
-def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
+def _shape(route: Route) -> tuple[str, ...]:
+    """Templates that differ only in their variables' names are one path to OpenAPI; it has the names of the first."""
+    return tuple(segment if isinstance(segment, str) else "" for segment in route.segments)
+
+
+def _operation(route: Route, template: str, schemas: _Schemas) -> dict[str, Any]:
     method = route.method.descriptor
     service = method.containing_service.name
     operation: dict[str, Any] = {
         "operationId": f"{service}_{method.name}",
         "tags": [service],
-        "parameters": list(_parameters(route, schemas)),
+        "parameters": list(_parameters(route, template, schemas)),
         "responses": {
             "200": {"description": "The answer.", "content": _content(schemas.message(method.output_type))},
             "default": {"description": "An error.", "content": _content(schemas.message(Status.DESCRIPTOR))},
@@ -79,10 +89,10 @@ def _content(schema: Schema) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _parameters(route: Route, schemas: _Schemas) -> Iterator[dict[str, Any]]:
+def _parameters(route: Route, template: str, schemas: _Schemas) -> Iterator[dict[str, Any]]:
     leaves = dict(_leaves(route.method.descriptor.input_type, (), frozenset()))
-    for path in route.variables:
-        yield {"name": ".".join(path), "in": "path", "required": True, "schema": schemas.field(leaves[path])}
+    for name, path in zip(_VARIABLE.findall(template), route.variables, strict=True):
+        yield {"name": name, "in": "path", "required": True, "schema": schemas.field(leaves[path])}
     if route.body:
         return
     for path, field in leaves.items():
@@ -116,7 +126,7 @@ class _Schemas:
         if message.full_name not in self.components:
             properties: dict[str, Schema] = {}
             self.components[message.full_name] = {"type": "object", "properties": properties}
-            properties.update((field.name, self.field(field)) for field in message.fields)
+            properties.update((field.name, self._property(field)) for field in message.fields)
         return {"$ref": f"#/components/schemas/{message.full_name}"}
 
     def field(self, field: FieldDescriptor) -> Schema:
@@ -127,6 +137,13 @@ class _Schemas:
             return {"type": "object", "additionalProperties": value}
         schema = self._scalar(field)
         return {"type": "array", "items": schema} if api.is_repeated(field) else schema
+
+    def _property(self, field: FieldDescriptor) -> Schema:
+        """A field's schema in its message: a message that is not set is null."""
+        schema = self.field(field)
+        if field.message_type is None or api.is_repeated(field) or not schema:
+            return schema
+        return {"anyOf": [schema, _NULL]}
 
     def _scalar(self, field: FieldDescriptor) -> Schema:
         if field.message_type is not None:

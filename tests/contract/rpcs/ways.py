@@ -12,13 +12,17 @@ import grpc
 import httpx
 from google.api import annotations_pb2
 from google.protobuf import json_format
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from flytelite.errors import Code
 from flytelite.server import api
+from flytelite.server.rest.openapi import openapi_document
 
+from .schemas import misfit
+
+DOCUMENT = openapi_document()
 BINARY = "application/octet-stream"
 JSON = "application/json"
 
@@ -134,6 +138,8 @@ class OverRest:
         if self._content_type == BINARY:
             answer.ParseFromString(response.content)
         else:
+            schema = {"$ref": f"#/components/schemas/{answer.DESCRIPTOR.full_name}"}
+            assert not misfit(DOCUMENT, schema, response.json())
             json_format.Parse(response.content, answer)
         if response.status_code == 200:
             return Answer(answer, status_pb2.Status())
@@ -160,7 +166,10 @@ def _collect(message: Message, prefix: str, bound: list[str], query: list[tuple[
                 return False  # a gateway knows the numbers that an URL may name
             query.extend((name, _text(field, item)) for item in values)
         elif field.message_type.full_name.startswith("google.protobuf."):
-            query.append((name, json_format.MessageToJson(value).strip('"')))
+            try:
+                query.append((name, json_format.MessageToJson(value).strip('"')))
+            except (ValueError, TypeError, json_format.Error, DecodeError):
+                return False  # it cannot be written at all
         elif not _collect(value, f"{name}.", bound, query) or not _is_said(name, bound, query):
             return False
     return True

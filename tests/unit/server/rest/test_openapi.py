@@ -16,8 +16,12 @@ def operations():
             yield template, verb, operation
 
 
+def shape(template: str) -> str:
+    return re.sub("{[^}]+}", "{}", template)
+
+
 def test_every_route_is_an_operation_of_its_own():
-    assert {(t, v.upper()) for t, v, _ in operations()} == {(r.template, r.verb) for r in Routes().all}
+    assert {(shape(t), v.upper()) for t, v, _ in operations()} == {(shape(r.template), r.verb) for r in Routes().all}
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert len(ids) == len(set(ids))
 
