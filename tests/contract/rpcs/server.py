@@ -31,11 +31,11 @@ START = 1_700_000_000
 
 
 class World:
-    """A control plane over an empty store."""
+    """A control plane over a store, which is empty unless another control plane had it before."""
 
-    def __init__(self, settings: Settings, bucket: Bucket) -> None:
+    def __init__(self, settings: Settings, bucket: Bucket, store: MemoryStore | None = None) -> None:
         self.bucket_path = str(settings.bucket)
-        self.store = MemoryStore()
+        self.store = MemoryStore() if store is None else store
         seconds = count(START)
         self.control_plane = ControlPlane(
             settings, self.store, bucket, Changes(), clock=lambda: timestamp_pb2.Timestamp(seconds=next(seconds))
@@ -84,6 +84,12 @@ class Server:
             world.do(call)
         self._stage.current = world.dispatcher
         return world
+
+    def restarted(self, world: World) -> World:
+        """A world that knows only what is in the store of another one, as after a restart."""
+        again = World(self.settings, self._bucket, world.store)
+        self._stage.current = again.dispatcher
+        return again
 
     def _fill_bucket(self, objects: Mapping[str, bytes]) -> None:
         for left in [path for path in self.settings.bucket.rglob("*") if path.is_file()]:
