@@ -8,7 +8,7 @@ from typing import Any
 from flytelite.errors import Code
 
 from .executions import EMPTY, GET_RUN
-from .rows import Call, Row, changed, fails, refused, succeeds
+from .rows import Call, Row, changed, edited, fails, refused, succeeds
 from .words import (
     ATTEMPT,
     HAVE_ABORTING,
@@ -109,8 +109,14 @@ def _workflow_event_errors() -> Iterator[Row]:
 def _time_errors(method: str, request: dict[str, Any], given: Any) -> Iterator[Row]:
     untimed = changed(request, event__occurred_at=None)
     yield refused(method, "no time", untimed, "occurred_at", given=given)
+    row = refused(method, "a time beyond all years", request, "timestamp of 999999999999 seconds", given=given)
+    yield edited(row, _beyond_all_years)
     numbered = changed(request, event__phase=77)
     yield refused(method, "another phase", numbered, "invalid value for phase", given=given)
+
+
+def _beyond_all_years(request: Any) -> None:
+    request.event.occurred_at.seconds = 999_999_999_999
 
 
 def _node_events() -> Iterator[Row]:
@@ -230,3 +236,5 @@ def _task_event_errors() -> Iterator[Row]:
     yield fails(method, "after the end", later, Code.FAILED_PRECONDITION, words, **more)
     numbered = changed(event, event__phase=77)
     yield refused(method, "another phase", numbered, "invalid value for phase", given=HAVE_NODE)
+    row = refused(method, "a time beyond all years", event, "timestamp of 999999999999 seconds")
+    yield edited(row, _beyond_all_years)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from flytelite.errors import Code
 
 from .listing import list_errors, scope_errors, sorted_by
 from .projects import project_and_domain_errors
-from .rows import Call, Row, changed, fails, refused, succeeds
+from .rows import Call, Row, changed, edited, fails, refused, succeeds
 from .tasks import identifier_part_errors
 from .words import (
     CREATE_EXECUTION,
@@ -29,6 +30,7 @@ from .words import (
     TEXT,
     WORKFLOW,
     named,
+    node_event,
     plan,
     run,
     terminal,
@@ -167,6 +169,8 @@ def _input_errors() -> Iterator[Row]:
     for title, (literals, message) in refusals.items():
         request = changed(CREATE_EXECUTION, inputs={"literals": literals})
         yield refused(CREATE, title, request, message, given=HAVE_PLAN)
+    row = refused(CREATE, "a time beyond all years", CREATE_EXECUTION, "timestamp of 999999999999 seconds lies outside")
+    yield edited(replace(row, given=HAVE_PLAN), _beyond_all_years)
     fixed = plan("v2", fixed_inputs={"literals": {"x": ONE}})
     request = changed(CREATE_EXECUTION, spec__launch_plan__version="v2")
     yield refused(CREATE, "a fixed input", request, "invalid input x", given=(*HAVE_PLAN, fixed))
@@ -188,6 +192,10 @@ def _input_errors() -> Iterator[Row]:
     for title, (spec, message) in specs.items():
         request = changed(CREATE_EXECUTION, **{f"spec__{name}": value for name, value in spec.items()})
         yield refused(CREATE, title, request, message, given=HAVE_PLAN)
+
+
+def _beyond_all_years(request: Any) -> None:
+    request.inputs.literals["x"].scalar.primitive.datetime.seconds = 999_999_999_999
 
 
 def _children() -> Iterator[Row]:
@@ -311,4 +319,13 @@ def _metrics() -> Iterator[Row]:
     setup = [{"operation_id": "WORKFLOW_SETUP"}]
     yield succeeds(METRICS, "the root alone", {"id": RUN}, {"span": {**span, "spans": None}}, given=HAVE_SUCCEEDED)
     yield succeeds(METRICS, "all", request, {"span": {**span, "spans": setup}}, given=HAVE_SUCCEEDED)
+    started = node_event("SUCCEEDED", 2, id={"execution_id": RUN, "node_id": "start-node"}, spec_node_id="start-node")
+    node = {"node_id": NODE, "spans": [{"operation_id": "NODE_TRANSITION"}, {"operation_id": "NODE_SETUP"}]}
+    nodes = [{"operation_id": "WORKFLOW_SETUP"}, node, {"operation_id": "WORKFLOW_TEARDOWN"}]
+    given = (*HAVE_EXECUTION, started, node_event("RUNNING", 3))
+    deep = {"span": {"workflow_id": RUN, "spans": nodes}}
+    yield succeeds(METRICS, "of nodes", request, deep, given=given)
+    stray = node_event("RUNNING", 4, id={"execution_id": RUN, "node_id": "n9"}, spec_node_id="n9")
+    words = "failed to discover workflow node 'n9'"
+    yield fails(METRICS, "of a stray node", request, Code.FAILED_PRECONDITION, words, given=(*given, stray))
     yield from execution_identifier_errors(METRICS, request)

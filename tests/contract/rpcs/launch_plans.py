@@ -9,7 +9,7 @@ from flytelite.errors import Code
 
 from .listing import limit_error, list_errors, scope_errors, sorted_by, token_and_sort_errors
 from .projects import project_and_domain_errors
-from .rows import Call, Row, changed, fails, refused, succeeds
+from .rows import Call, Row, changed, edited, fails, refused, succeeds
 from .tasks import identifier_errors, identifier_part_errors, ids
 from .words import (
     CREATE_PLAN,
@@ -130,6 +130,9 @@ def _input_errors() -> Iterator[Row]:
             ),
         }
     )
+    fixed = changed(CREATE_PLAN, spec__fixed_inputs={"literals": {"x": ONE}})
+    words = "timestamp of 999999999999 seconds lies outside"
+    yield edited(refused(CREATE, "a time beyond all years", fixed, words, given=HAVE_WORKFLOW), _beyond_all_years)
     nothing = changed(WORKFLOW, name="nothing")
     closed = Call("AdminService/CreateWorkflow", _closed_workflow(nothing))
     given = (*HAVE_WORKFLOW, closed)
@@ -140,6 +143,10 @@ def _input_errors() -> Iterator[Row]:
         request = {"id": PLAN, "spec": {"workflow_id": nothing, **spec}}
         words = f"invalid launch plan {kind} inputs, expected none but found 1"
         yield refused(CREATE, f"{kind} inputs of a workflow without inputs", request, words, given=given)
+
+
+def _beyond_all_years(request: Any) -> None:
+    request.spec.fixed_inputs.literals["x"].scalar.primitive.datetime.seconds = 999_999_999_999
 
 
 def _closed_workflow(id: dict[str, Any]) -> dict[str, Any]:

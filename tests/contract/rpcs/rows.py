@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from google.protobuf import json_format
@@ -23,15 +23,19 @@ METHODS = {method.name.rpartition(".")[2]: method for method in api.methods()}
 
 @dataclass(frozen=True)
 class Call:
-    """One RPC. ``method`` is a key of METHODS."""
+    """One RPC. ``method`` is a key of METHODS; ``edit`` puts into the message what JSON cannot say."""
 
     method: str
     request: Mapping[str, Any] = field(default_factory=dict)
+    edit: Callable[[Any], None] | None = None
 
     def message(self, bucket: str) -> Any:
         """The request; ``bucket`` replaces what stands for it."""
         filled = json.loads(json.dumps(self.request).replace("{bucket}", bucket))
-        return json_format.ParseDict(filled, METHODS[self.method].request_class())
+        message = json_format.ParseDict(filled, METHODS[self.method].request_class())
+        if self.edit is not None:
+            self.edit(message)
+        return message
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ def fails(method: str, title: str, request: Mapping[str, Any], code: Code, messa
 def refused(method: str, title: str, request: Mapping[str, Any], message: str, **fields: Any) -> Row:
     """With INVALID_ARGUMENT, as most errors are."""
     return fails(method, title, request, Code.INVALID_ARGUMENT, message, **fields)
+
+
+def edited(row: Row, edit: Callable[[Any], None]) -> Row:
+    """The row with a request that JSON cannot say."""
+    return replace(row, call=replace(row.call, edit=edit))
 
 
 def changed(request: Mapping[str, Any], **changes: Any) -> dict[str, Any]:

@@ -118,7 +118,10 @@ class OverRest:
             headers, body = {"Accept": self._content_type}, b""
             if binding.body:
                 headers["Content-Type"] = self._content_type
-                body = self._body(request)
+                try:
+                    body = self._body(request)
+                except json_format.Error:
+                    return None  # a time that JSON has no words for
             else:
                 query = as_query(request, binding.variables)
                 if query is None:
