@@ -18,10 +18,11 @@ from flytelite.server.store.interface import Query
 from .fuzzing.attempts import Attempt, Fuzzer
 from .fuzzing.client import Client, check_alive
 from .rpcs.node_executions import HAVE_CHILDREN, HAVE_DYNAMIC
+from .rpcs.rows import METHODS, Call, changed
 from .rpcs.server import Server, World, running
 from .rpcs.signals import HAVE_SIGNAL
 from .rpcs.table import ROWS
-from .rpcs.words import archived
+from .rpcs.words import CREATE_EXECUTION, CREATE_TASK, SCOPE, TASK, archived
 
 SEED = "flytelite"
 ATTEMPTS_PER_WORLD = 100
@@ -101,6 +102,32 @@ def test_a_few_hundred(server: Server):
     # Not all of them stop at the door.
     assert outcomes["grpc OK"] > 30
     assert outcomes["http 200"] > 30
+
+
+HUGE = "x" * 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (Call("AdminService/GetTask", {"id": {**TASK, "name": HUGE}}), Code.NOT_FOUND),
+        (Call("AdminService/CreateTask", changed(CREATE_TASK, id__name=HUGE)), Code.OK),
+        (Call("AdminService/CreateExecution", changed(CREATE_EXECUTION, name=HUGE)), Code.INVALID_ARGUMENT),
+        (Call("AdminService/ListTasks", {"id": SCOPE, "limit": 1, "filters": f"eq(name,{HUGE})"}), Code.OK),
+        (Call("AdminService/ListTasks", {"id": SCOPE, "limit": 1, "filters": HUGE}), Code.INVALID_ARGUMENT),
+        (Call("AdminService/ListTasks", {"id": SCOPE, "limit": 1, "token": HUGE}), Code.INVALID_ARGUMENT),
+        (Call("AdminService/RegisterProject", {"project": {"id": HUGE, "name": "x"}}), Code.INVALID_ARGUMENT),
+        (Call("DataProxyService/GetData", {"flyte_url": f"flyte://v1/{HUGE}"}), Code.INVALID_ARGUMENT),
+    ],
+    ids=lambda value: value.method if isinstance(value, Call) else value.name,
+)
+def test_ten_megabytes(server: Server, call: Call, code: Code):
+    server.world(GIVEN)
+    client = Client(server.target)
+    message = call.message("").SerializeToString()
+    assert client.send(Attempt("", f"/{METHODS[call.method].name}", message)) == f"grpc {code.name}"
+    check_alive(client)
+    client.close()
 
 
 @pytest.mark.soak
