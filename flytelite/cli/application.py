@@ -91,15 +91,18 @@ def _global_options(
 def _tell(error: Exception, session: Session) -> int:
     if session.verbose:
         traceback.print_exception(error)
+    print(f"flytelite: {sentence_of(error, session.verbose)}", file=sys.stderr)
+    return error.exit_code if isinstance(error, Failure) else FAILED
+
+
+def sentence_of(error: Exception, verbose: bool) -> str:
+    """What the user reads of an error."""
     if isinstance(error, Failure):
-        sentence, code = error.sentence, error.exit_code
-    elif isinstance(error, FlyteError):
-        sentence, code = error.message, FAILED
-    else:
-        hint = "" if session.verbose else "; --verbose shows where"
-        sentence, code = f"this is a bug in flytelite: {type(error).__name__}: {error}{hint}", FAILED
-    print(f"flytelite: {sentence}", file=sys.stderr)
-    return code
+        return error.sentence
+    if isinstance(error, FlyteError):
+        return error.message
+    hint = "" if verbose else "; --verbose shows where"
+    return f"this is a bug in flytelite: {type(error).__name__}: {error}{hint}"
 
 
 def _exit_code(stop: SystemExit) -> int:

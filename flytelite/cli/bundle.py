@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +34,8 @@ def make_bundle(source: Source, directory: Path) -> Path:
     style = CopyFileDetection.ALL if source.whole_tree else CopyFileDetection.LOADED_MODULES
     options = FastPackageOptions(ignores=[_unrelated_files()], copy_style=style)
     try:
-        return Path(fast_package(source.root, directory, deref_symlinks=False, options=options))
+        with _without_lazy_libraries(source.root):
+            return Path(fast_package(source.root, directory, deref_symlinks=False, options=options))
     except OSError as error:
         raise Failure(f"the code under {source.root} cannot be packed: {error}") from error
 
@@ -64,6 +69,29 @@ def _put(url: str, content: bytes, headers: dict[str, str]) -> None:
         connection.close()
     if response.status not in (200, 201):
         raise Failure(f"the code cannot be uploaded: {parts.netloc} answered {response.status} {body}")
+
+
+@contextlib.contextmanager
+def _without_lazy_libraries(root: Path) -> Iterator[None]:
+    """Hide libraries that are imported when they are first used.
+
+    flytekit asks every module for its file, which imports pandas, pyarrow and more where they are lazy; that takes
+    longer than all the rest of a registration.
+    """
+    hidden = {name: module for name, module in sys.modules.items() if _is_lazy(module, root)}
+    for name in hidden:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        sys.modules.update(hidden)
+
+
+def _is_lazy(module: ModuleType, root: Path) -> bool:
+    if type(module).__name__ != "_LazyModule":  # importlib's, which has no public name
+        return False
+    spec = object.__getattribute__(module, "__spec__")  # the plain attribute: any other access imports it
+    return not Path(spec.origin or "").is_relative_to(root)
 
 
 def _unrelated_files() -> Any:

@@ -10,11 +10,12 @@ INTERRUPTED = 130
 
 
 class Failure(Exception):
-    """A command cannot go on. The message is all that the user reads."""
+    """A command cannot go on. The sentence is all that the user reads; only ``--watch`` shows the detail too."""
 
-    def __init__(self, sentence: str, exit_code: int = FAILED) -> None:
+    def __init__(self, sentence: str, exit_code: int = FAILED, detail: str = "") -> None:
         self.sentence = sentence
         self.exit_code = exit_code
+        self.detail = detail
         super().__init__(sentence)
 
 

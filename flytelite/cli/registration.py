@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -53,9 +54,19 @@ class Registration:
 
 
 class Program:
-    """The user's code, loaded and known to serialise; it can be registered."""
+    """The user's code, loaded and known to serialise; it can be registered.
 
-    def __init__(self, source: Source, endpoint: Endpoint, project: str, domain: str) -> None:
+    ``loaded`` is called with the source root once the modules are imported.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        endpoint: Endpoint,
+        project: str,
+        domain: str,
+        loaded: Callable[[Path], None] = lambda root: None,
+    ) -> None:
         prepare_flytekit()
         self._source = source
         self._project = project
@@ -65,6 +76,7 @@ class Program:
 
         with FlyteContextManager.with_context(self._serializer.context()):
             self.modules: list[ModuleType] = load(source)
+        loaded(source.root)
 
     @property
     def remote(self) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +19,14 @@ from flytelite.cli.options import (
     Verbose,
     Version,
 )
+from flytelite.cli.rounds.job import Job, Run, Superseded
 
 if TYPE_CHECKING:
     from flytelite.cli.client import Client
     from flytelite.cli.inputs import Inputs
 
-OWN_FLAGS = frozenset({"--no-wait", "--verbose", "--help", "-h"})
+HELP = frozenset({"--help", "-h"})
+OWN_FLAGS = HELP | {"--no-wait", "--verbose"}
 """What may stand among the inputs; an input of the same name wins. Every other option goes before FILE."""
 
 
@@ -41,6 +43,13 @@ def command(
     domain: Domain = DEFAULT_DOMAIN,
     version: Version = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the execution's name and leave.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run again after each edit of the file or what it imports, until Ctrl-C.")
+    ] = False,
+    abort_outdated: Annotated[
+        bool,
+        typer.Option("--abort-outdated", help="With --watch: abort an execution whose code is edited while it runs."),
+    ] = False,
     endpoint: EndpointFlag = None,
     verbose: Verbose = False,
 ) -> None:
@@ -48,36 +57,68 @@ def command(
 
     Exit code 0 when it succeeded, 1 when it failed, 2 for bad usage.
     """
+    if file.is_dir():
+        raise Usage(f"{file} is a directory; name the file that has {entity or 'the workflow'}")
+    session = context.ensure_object(Session)
+    session.verbose |= "--verbose" in (inputs or ())
+    job = Run(str(file), entity, tuple(inputs or ()), project, domain, version, endpoint, no_wait, abort_outdated)
+    if not watch or HELP & set(job.inputs):
+        raise typer.Exit(perform(job))
+    from flytelite.cli.rounds import loop
+
+    if version is not None:
+        raise Usage("--watch gives each edit a version of its own, derived from the content; leave out --version")
+    raise typer.Exit(loop.watch([file], endpoint, lambda modules: Job(job, session.verbose)))
+
+
+def perform(job: Run, loaded: Callable[[Path], None] = lambda root: None) -> int:
+    """Register and execute once, and return the exit code.
+
+    ``loaded`` is called with the source root before anything is sent.
+    """
     from flytelite.cli.client import Client
     from flytelite.cli.endpoint import discover
     from flytelite.cli.inputs import inputs_of, literal_map
     from flytelite.cli.registration import Program
     from flytelite.cli.source import find_entity, locate
 
-    if file.is_dir():
-        raise Usage(f"{file} is a directory; name the file that has {entity or 'the workflow'}")
-    source = locate([file])
-    server = discover(endpoint)
+    source = locate([Path(job.file)])
+    server = discover(job.endpoint)
     with Client(server) as client:
         client.version()  # a missing server is said before flytekit is imported
-        program = Program(source, server, project, domain)
-        found = find_entity(program.modules[0], entity)
+        program = Program(source, server, job.project, job.domain, loaded)
+        found = find_entity(program.modules[0], job.entity)
         takes = inputs_of(found)
-        values, flags = read_arguments(inputs or (), takes)
-        context.ensure_object(Session).verbose |= "--verbose" in flags
-        if flags & {"--help", "-h"}:
+        values, flags = read_arguments(job.inputs, takes)
+        if flags & HELP:
             print(takes.description)
-            return
+            return 0
         takes.check_complete(values)
         is_task = not (hasattr(found, "workflow") or hasattr(found, "output_bindings"))
         literals = literal_map(program.remote, takes, values, with_defaults=is_task)
-        registration = program.register(client, version)
+        registration = program.register(client, job.version)
         print(registration.summary)
         id = create_execution(client, registration.identifier(found.name, is_task), literals)
-        if no_wait or "--no-wait" in flags:
+        if job.no_wait or "--no-wait" in flags:
             print(f"started {id.name}\n{_address(client, id)}")
-            return
-        raise typer.Exit(follow(client, id, found))
+            return 0
+        try:
+            return follow(client, id, found)
+        except Superseded:
+            _leave(client, id, job.abort_outdated)
+            raise
+
+
+def _leave(client: Client, id: Any, abort: bool) -> None:
+    """What happens to an execution whose code was edited."""
+    from flyteidl.admin import execution_pb2
+
+    if not abort:
+        print(f"{id.name} goes on with the code that it has; `flytelite ls nodes {id.name}` shows it")
+        return
+    request = execution_pb2.ExecutionTerminateRequest(id=id, cause="its code was edited")
+    client.call(client.admin.TerminateExecution, request)
+    print(f"aborted {id.name}, whose code was edited")
 
 
 def read_arguments(arguments: Sequence[str], inputs: Inputs) -> tuple[dict[str, Any], set[str]]:

@@ -35,6 +35,10 @@ class Registrable:
         return self.request.id
 
 
+class NothingToRegister(Usage):
+    """The modules have no task, workflow or launch plan."""
+
+
 class Serializer:
     """Turns what flytekit has collected while the user's modules were imported into requests.
 
@@ -51,7 +55,8 @@ class Serializer:
     def serialize(self, version: str = "", bundle_url: str = "") -> list[Registrable]:
         """Every task, workflow and launch plan, dependencies first, each workflow with its default launch plan.
 
-        Raises Failure naming file, line and reason when flytekit refuses one of them; Usage when there are none.
+        Raises Failure naming file, line and reason when flytekit refuses one of them; NothingToRegister when there
+        are none.
         """
         from flytekit.core.context_manager import FlyteContextManager
         from flytekit.tools.serialize_helpers import get_registrable_entities
@@ -62,7 +67,7 @@ class Serializer:
         except Exception as error:
             raise explain(error, self._source.root) from error
         if not models:
-            raise Usage(
+            raise NothingToRegister(
                 f"{', '.join(self._source.modules)} under {self._source.root} has no task, workflow or launch plan; "
                 "decorate a function with @task or @workflow"
             )

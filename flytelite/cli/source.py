@@ -82,12 +82,16 @@ def load(source: Source) -> list[ModuleType]:
 def explain(error: BaseException, root: Path) -> Failure:
     """The user's file, the line and the reason of an error that came out of the user's code."""
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    frames = _frames(error, root)
+    detail = "".join(traceback.format_list(frames)).rstrip()
     if isinstance(error, SyntaxError) and error.filename:
-        return Failure(f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}")
-    place = _place(error, root)
+        place = f"{error.filename}, line {error.lineno}: "
+        detail = "".join(traceback.format_exception_only(error)).rstrip()
+        return Failure(f"{place}{type(error).__name__}: {error.msg}", detail=detail)
     if isinstance(error, ModuleNotFoundError):
         reason += f"; install it where flytelite runs, or check that the source root {root} is the one you mean"
-    return Failure(f"{place}: {reason}" if place else f"the code under {root} cannot be used: {reason}")
+    place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else f"the code under {root} cannot be used"
+    return Failure(f"{place}: {reason}", detail=detail)
 
 
 def find_entity(module: ModuleType, name: str) -> Any:
@@ -144,7 +148,7 @@ def _python_files(directory: Path) -> Iterator[Path]:
     """The modules in a directory. Outside a package only files that mention flytekit: the rest is not ours to run."""
     for current, names, files in os.walk(directory):
         here = Path(current)
-        names[:] = sorted(name for name in names if not name.startswith((".", "__")) and not _is_foreign(here / name))
+        names[:] = sorted(name for name in names if not name.startswith((".", "__")) and not is_foreign(here / name))
         in_package = (here / "__init__.py").exists()
         for file in sorted(files):
             path = here / file
@@ -152,20 +156,22 @@ def _python_files(directory: Path) -> Iterator[Path]:
                 yield path
 
 
-def _is_foreign(directory: Path) -> bool:
+def is_foreign(directory: Path) -> bool:
+    """Whether a directory below a source root holds other people's code: installed packages, an environment."""
     return directory.name in ("node_modules", "site-packages") or (directory / "pyvenv.cfg").exists()
 
 
-def _place(error: BaseException, root: Path) -> str:
-    """File and line of the innermost frame in the user's code; flytekit wraps errors, so causes are searched too."""
-    place = ""
+def _frames(error: BaseException, root: Path) -> list[traceback.FrameSummary]:
+    """The frames in the user's code, innermost last; flytekit wraps errors, so causes are searched too."""
     for cause in _causes(error):
-        for frame in traceback.extract_tb(cause.__traceback__):
-            if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename:
-                place = f"{frame.filename}, line {frame.lineno}"
-        if place:
-            return place
-    return place
+        frames = [
+            frame
+            for frame in traceback.extract_tb(cause.__traceback__)
+            if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename
+        ]
+        if frames:
+            return frames
+    return []
 
 
 def _causes(error: BaseException) -> Iterable[BaseException]:
