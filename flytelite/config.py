@@ -52,6 +52,7 @@ class Settings:
     max_upload_expiry: int = 3600
     hold: float = 1.0
     raw_output_prefix: str = ""
+    secrets_dir: str = ""
     executor: str = "fork"
     durability: str = "full"
     ephemeral: bool = False
@@ -66,6 +67,11 @@ class Settings:
     def store(self) -> Path:
         """Where the journal is (docs/store.md)."""
         return self.data_dir / "store"
+
+    @property
+    def secrets(self) -> Path:
+        """Where the values of secrets are kept (docs/secrets.md)."""
+        return Path(self.secrets_dir).expanduser().absolute() if self.secrets_dir else self.data_dir / "secrets"
 
     @property
     def raw_data_prefix(self) -> str:

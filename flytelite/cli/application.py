@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "export": {},
     "import": {},
     "clean": {},
+    "secrets": {},
 }
 _MODULES = {"import": "import_"}  # a module cannot be named like a keyword
 
@@ -69,7 +70,10 @@ def build(names: Iterable[str]) -> typer.Typer:
     for name in names:
         module = importlib.import_module(f"flytelite.cli.{_MODULES.get(name, name)}")
         settings = {"help_option_names": ["-h", "--help"], **COMMANDS[name]}
-        application.command(name, context_settings=settings)(module.command)
+        if hasattr(module, "commands"):
+            application.add_typer(module.commands, name=name, context_settings=settings)
+        else:
+            application.command(name, context_settings=settings)(module.command)
     return application
 
 

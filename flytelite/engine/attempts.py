@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from flytelite.engine.executors.interface import Attempt, Command, Outcome
 from flytelite.engine.failures import SYSTEM, USER, execution_error
 from flytelite.engine.record import Note
 from flytelite.engine.run import Run
+from flytelite.engine.secrets.files import UnusableFile
+from flytelite.engine.secrets.grants import Grant, UnknownSecret
 from flytelite.engine.tasks import container, environment, results, templates
 from flytelite.engine.waiting import persistently, until_there_is_space
 
@@ -88,6 +90,7 @@ async def run(
     none. ``started`` is told that the process runs. Cancelling ends the process first. Never raises for what the task
     does.
     """
+    masked: tuple[str, ...] | None = None
     if intent is not None:
         place = Path(str(intent["directory"]))
         process = work.run.services.executor.adopt(place, str(intent["token"]))
@@ -97,10 +100,14 @@ async def run(
         except container.BadTaskFormat as error:
             queued(None)
             return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
+        except (UnknownSecret, UnusableFile) as error:
+            queued(None)
+            return results.Failed(execution_error(USER, "SecretNotFound", str(error)), retryable=False)
         except OSError as error:
             queued(None)
             return _not_started(error)
         token = secrets.token_hex(16)
+        masked = command.masked
         queued({"token": token, "directory": str(work.place.attempt), "argv": list(command.argv)})
         await work.run.services.sink.durable()
         process = work.run.services.executor.start(work.place.attempt, token, command)
@@ -113,7 +120,7 @@ async def run(
         await _end(starting)
         await asyncio.to_thread(work.place.clear)
         raise
-    return await until_there_is_space(lambda: asyncio.to_thread(_result, work, outcome))
+    return await until_there_is_space(lambda: asyncio.to_thread(_result, work, outcome, masked))
 
 
 def _not_started(error: OSError) -> results.Failed:
@@ -137,19 +144,34 @@ async def _end(starting: asyncio.Future[Attempt]) -> None:
     await persistently(asyncio.ensure_future(attempt.wait()))
 
 
-def _result(work: Work, outcome: Outcome) -> results.Succeeded | results.Failed:
+def _result(work: Work, outcome: Outcome, masked: tuple[str, ...] | None) -> results.Succeeded | results.Failed:
+    """What came of it. ``masked`` is None for an attempt that an earlier engine started."""
     declared = bool(work.template.interface.outputs.variables)
+    id = work.run.id
+    if masked is None:
+        masked = work.run.services.secrets.masked(id.project, id.domain, work.template.security_context.secrets)
+    results.mask(work.output_directory, masked)
     result = results.judge(outcome, work.output_directory, declared, work.name, work.place.log)
     work.place.clear()
     return result
 
 
 async def _command(work: Work) -> Command:
-    """The attempt's command. Raises BadTaskFormat."""
+    """The attempt's command. Raises BadTaskFormat, UnknownSecret and UnusableFile."""
     found = container.container_of(work.template)
-    return await container.command(
+    grant = await asyncio.to_thread(_grant, work) if work.template.security_context.secrets else Grant()
+    made = await container.command(
         found, _variables(work), _environment(work, found), work.place, work.run.services.bundles
     )
+    if not grant.values:
+        return made
+    await asyncio.to_thread(grant.write, work.place.secrets)
+    return replace(made, secret_env=grant.environment(work.place.secrets), masked=grant.masked)
+
+
+def _grant(work: Work) -> Grant:
+    id = work.run.id
+    return work.run.services.secrets.grant(id.project, id.domain, work.template.security_context.secrets)
 
 
 def _variables(work: Work) -> templates.Variables:

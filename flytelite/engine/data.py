@@ -90,12 +90,15 @@ def log_path(  # noqa: PLR0917  the parts of one name
     return attempt_directory(settings, project, domain, execution, node_id, attempt) / "task.log"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file so that after a crash it holds the old or the new content, never a part."""
+def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Replace a file so that after a crash it holds the old or the new content, never a part.
+
+    ``mode`` is whom the new file lets in, less what the process's umask keeps out.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with temporary.open("xb") as file:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -15,10 +15,13 @@ from flytelite.engine.aborting import abort_all
 from flytelite.engine.events import WORKFLOW_TERMINAL, WorkflowPhase
 from flytelite.engine.executors.fork_executor import ForkServerExecutor
 from flytelite.engine.executors.interface import Executor
+from flytelite.engine.executors.masking import MaskingExecutor
 from flytelite.engine.executors.subprocess import SubprocessExecutor
 from flytelite.engine.failures import SYSTEM, execution_error
 from flytelite.engine.record import EventSink, ReadView
 from flytelite.engine.run import Run, Services, execution_bell, signal_bell
+from flytelite.engine.secrets.files import SecretFiles
+from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
 from flytelite.engine.tasks.environment import from_host
 from flytelite.errors import FlyteError
@@ -54,6 +57,7 @@ class Propeller:
             endpoint=endpoint,
             executor=executor or _executor(settings, host),
             bundles=Bundles(settings.data_dir / "bundles"),
+            secrets=Secrets(SecretFiles(settings.secrets), os.environ),
             host=host,
         )
         self._entries: dict[_Key, _Entry] = {}
@@ -144,7 +148,7 @@ class Propeller:
 
 
 def _executor(settings: Settings, host: dict[str, str]) -> Executor:
-    return ForkServerExecutor(host) if settings.executor == "fork" else SubprocessExecutor()
+    return MaskingExecutor(ForkServerExecutor(host) if settings.executor == "fork" else SubprocessExecutor())
 
 
 async def _fail(run: Run, error: Exception) -> None:

@@ -13,6 +13,7 @@ from flytelite.config import Settings
 from flytelite.engine import data
 from flytelite.engine.executors.interface import Executor
 from flytelite.engine.record import EventSink, Launch, ReadView
+from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
 
 AUTO_ABORT = "Some node execution failed, auto-abort."
@@ -56,6 +57,7 @@ class Services:
     endpoint: str
     executor: Executor
     bundles: Bundles
+    secrets: Secrets
     host: dict[str, str]
     bells: Bells = field(default_factory=Bells)
 

@@ -68,7 +68,7 @@ def interpreter_for(command: Command, host: Mapping[str, str]) -> str | None:
     ``host`` is the environment that fork servers are started with.
     """
     program = Path(command.argv[0])
-    if program.name not in ENTRYPOINTS or needs_own_start(command.env, host):
+    if program.name not in ENTRYPOINTS or needs_own_start(command.whole_env, host):
         return None
     return interpreter_of(program)
 

@@ -99,7 +99,7 @@ class ForkServerExecutor:
         asked = {"directory": str(directory), "token": token, "grace": self.otherwise.grace}
         program = {
             "argv": command.argv,
-            "env": dict(command.env),
+            "env": command.whole_env,
             "cwd": str(command.cwd),
             "lesson": str(lesson or ""),
         }

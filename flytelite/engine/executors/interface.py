@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class Command:
-    """One process to run. ``log`` receives its stdout and stderr; ``cwd`` and the log's directory exist already."""
+    """One process to run. ``log`` receives its stdout and stderr; ``cwd`` and the log's directory exist already.
+
+    ``secret_env`` is on top of ``env`` and for the process of this attempt alone. No text of ``masked`` may be read in
+    the log.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: Path
     log: Path
+    secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    masked: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def whole_env(self) -> dict[str, str]:
+        """All variables of the process."""
+        return {**self.env, **self.secret_env}
 
 
 @dataclass(frozen=True)

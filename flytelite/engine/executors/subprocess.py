@@ -47,7 +47,7 @@ class SubprocessExecutor:
                 stdin=lock,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=dict(command.env),
+                env=command.whole_env,
                 cwd=command.cwd,
                 start_new_session=True,
             )

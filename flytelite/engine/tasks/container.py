@@ -45,6 +45,11 @@ class Place:
         return self.attempt / "tmp"
 
     @property
+    def secrets(self) -> Path:
+        """The files of the attempt's secrets."""
+        return self.attempt / "secrets"
+
+    @property
     def log(self) -> Path:
         """What the attempt prints."""
         return self.attempt / "task.log"
@@ -57,8 +62,8 @@ class Place:
 
     def clear(self) -> None:
         """Remove what only the running process needed; the log and the exit record stay."""
-        data.remove_tree(self.work)
-        data.remove_tree(self.temporary)
+        for directory in (self.secrets, self.work, self.temporary):
+            data.remove_tree(directory)
 
 
 def container_of(template: tasks_pb2.TaskTemplate) -> tasks_pb2.Container:

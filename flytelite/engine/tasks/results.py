@@ -7,6 +7,7 @@ Rules: ``flytepropeller/pkg/controller/nodes/task/handler.go`` (ValidateOutput),
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from flyteidl.core import dynamic_job_pb2, errors_pb2, execution_pb2, literals_p
 
 from flytelite.engine import data
 from flytelite.engine.executors.interface import Outcome
+from flytelite.engine.executors.masker import masked
 from flytelite.engine.failures import SYSTEM, UNKNOWN, execution_error
 
 LOG_TAIL_BYTES = 4096
@@ -34,6 +36,27 @@ class Failed:
 
     error: execution_pb2.ExecutionError
     retryable: bool
+
+
+def mask(outputs: Path, values: Sequence[str]) -> None:
+    """Take those values out of what the attempt says of a failure, and of its deck."""
+    if not values:
+        return
+    try:
+        documents = _documents(outputs)
+    except (data.TooLarge, data.Unreadable):
+        documents = []  # nobody will read it
+    for path, document in documents:
+        message = document.error.message
+        document.error.message = masked(message.encode(), values).decode(errors="replace")
+        if document.error.message != message:
+            data.write_bytes(path, document.SerializeToString(deterministic=True))
+    deck = outputs / data.DECK
+    if deck.is_file():
+        content = deck.read_bytes()
+        clean = masked(content, values)
+        if clean != content:
+            data.write_bytes(deck, clean)
 
 
 def judge(outcome: Outcome, outputs: Path, outputs_declared: bool, name: str, log: Path) -> Succeeded | Failed:
