@@ -14,14 +14,17 @@ from flytelite.cli.options import DataDir, Verbose
 if TYPE_CHECKING:
     from flytelite.engine.secrets.files import Scope, SecretFiles
 
-commands = typer.Typer(
-    help="The values of the secrets that tasks declare.", no_args_is_help=True, rich_markup_mode=None
-)
+commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="The group of the secret, as the task declares it.")]
 Key = Annotated[str, typer.Argument(metavar="[KEY]", help="Its key, if it has one.")]
 Project = Annotated[str, typer.Option("-p", "--project", help="Of this project alone. Default: of all projects.")]
 Domain = Annotated[str, typer.Option("-d", "--domain", help="Of this domain of the project alone.")]
+
+
+@commands.callback()
+def group(verbose: Verbose = False) -> None:
+    """The values of the secrets that tasks declare."""
 
 
 @commands.command("set")
