@@ -209,6 +209,8 @@ def test_path_is_decoded_before_it_is_split(client, transports):
     client.get("/api/v1/tasks/p/d/a%252Fb/v:1@x.%C3%A9")
     seen = last_seen(transports)
     assert (seen.id.name, seen.id.version) == ("a%2Fb", "v:1@x.é")
+    client.get("/api/v1/tasks/p/d/a%0Ab%00/v")
+    assert last_seen(transports).id.name == "a\nb\0"
     assert client.get("/api/v1/tasks/p/d/a%2Fb/c").status_code == 404
 
 

@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
 
 from flytelite.config import Settings
 from flytelite.server.dispatch import Dispatcher
@@ -46,10 +47,23 @@ def create_app(
             Route("/metrics", metrics),
             *object_routes(bucket),
             *extra_routes,
-            Mount("/", Gateway(dispatcher, settings)),
+            _Rest(Gateway(dispatcher, settings)),
         ],
         middleware=[Middleware(Guard, settings=settings)],
     )
+
+
+class _Rest(BaseRoute):
+    """Every path that no route before it takes. A Mount takes no path with a line feed in it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return Match.FULL, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._gateway(scope, receive, send)
 
 
 @cache

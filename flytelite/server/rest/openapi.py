@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +15,10 @@ from flytelite.server.rest.routes import Route, Routes
 
 Schema = dict[str, Any]
 
-_VARIABLE = re.compile("{([^}]+)}")
-
+_DESCRIPTION = (
+    "Send `Accept: application/json`: without it the names in answers are in camel case. Enums are also understood as "
+    "numbers, and 64-bit integers also as JSON numbers."
+)
 _TEXT: Schema = {"type": "string"}
 _WELL_KNOWN: dict[str, Schema] = {
     "Any": {"type": "object", "properties": {"@type": _TEXT}, "additionalProperties": True},
@@ -34,10 +35,10 @@ _SCALARS: dict[int, Schema] = {
     FieldDescriptor.TYPE_BYTES: {**_TEXT, "format": "byte"},
     FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
     FieldDescriptor.TYPE_FLOAT: {"type": "number", "format": "float"},
-    FieldDescriptor.TYPE_INT32: {"type": "integer", "format": "int32"},
+    FieldDescriptor.TYPE_INT32: {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1},
     FieldDescriptor.TYPE_INT64: {**_TEXT, "format": "int64"},
     FieldDescriptor.TYPE_STRING: _TEXT,
-    FieldDescriptor.TYPE_UINT32: {"type": "integer", "format": "int64"},
+    FieldDescriptor.TYPE_UINT32: {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1},
     FieldDescriptor.TYPE_UINT64: {**_TEXT, "format": "uint64"},
 }
 
@@ -46,18 +47,19 @@ def openapi_document() -> dict[str, Any]:
     """The document, its names as ``application/json`` has them (snake case)."""
     schemas = _Schemas()
     paths: dict[str, dict[str, Any]] = {}
-    templates: dict[tuple[str, ...], str] = {}
+    templates: dict[tuple[str, ...], tuple[str, ...]] = {}
     operations: set[str] = set()
     for route in Routes().all:
-        template = templates.setdefault(_shape(route), route.template)
-        operation = _operation(route, template, schemas)
+        names = templates.setdefault(_shape(route), tuple("_".join(path) for path in route.variables))
+        template = _template(route, names)
+        operation = _operation(route, names, schemas)
         while operation["operationId"] in operations:
             operation["operationId"] += "_2"
         operations.add(operation["operationId"])
         paths.setdefault(template, {})[route.verb.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Flyte Admin, served by flytelite", "version": __version__},
+        "info": {"title": "Flyte Admin, served by flytelite", "version": __version__, "description": _DESCRIPTION},
         "paths": paths,
         "components": {"schemas": schemas.components},
     }
@@ -68,13 +70,19 @@ def _shape(route: Route) -> tuple[str, ...]:
     return tuple(segment if isinstance(segment, str) else "" for segment in route.segments)
 
 
-def _operation(route: Route, template: str, schemas: _Schemas) -> dict[str, Any]:
+def _template(route: Route, names: tuple[str, ...]) -> str:
+    """The path with its variables under names without dots, which many tools take for a member of a variable."""
+    variables = iter(names)
+    return "/" + "/".join(part if isinstance(part, str) else f"{{{next(variables)}}}" for part in route.segments)
+
+
+def _operation(route: Route, names: tuple[str, ...], schemas: _Schemas) -> dict[str, Any]:
     method = route.method.descriptor
     service = method.containing_service.name
     operation: dict[str, Any] = {
         "operationId": f"{service}_{method.name}",
         "tags": [service],
-        "parameters": list(_parameters(route, template, schemas)),
+        "parameters": list(_parameters(route, names, schemas)),
         "responses": {
             "200": {"description": "The answer.", "content": _content(schemas.message(method.output_type))},
             "default": {"description": "An error.", "content": _content(schemas.message(Status.DESCRIPTOR))},
@@ -89,10 +97,13 @@ def _content(schema: Schema) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _parameters(route: Route, template: str, schemas: _Schemas) -> Iterator[dict[str, Any]]:
+def _parameters(route: Route, names: tuple[str, ...], schemas: _Schemas) -> Iterator[dict[str, Any]]:
     leaves = dict(_leaves(route.method.descriptor.input_type, (), frozenset()))
-    for name, path in zip(_VARIABLE.findall(template), route.variables, strict=True):
-        yield {"name": name, "in": "path", "required": True, "schema": schemas.field(leaves[path])}
+    for name, path in zip(names, route.variables, strict=True):
+        schema = schemas.field(leaves[path])
+        if schema == _TEXT:
+            schema = {**_TEXT, "minLength": 1}
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
     if route.body:
         return
     for path, field in leaves.items():
@@ -125,7 +136,11 @@ class _Schemas:
             return known if known is not None else self._scalar(message.fields_by_name["value"])
         if message.full_name not in self.components:
             properties: dict[str, Schema] = {}
-            self.components[message.full_name] = {"type": "object", "properties": properties}
+            self.components[message.full_name] = {
+                "type": "object",
+                "properties": properties,
+                "additionalProperties": False,
+            }
             properties.update((field.name, self._property(field)) for field in message.fields)
         return {"$ref": f"#/components/schemas/{message.full_name}"}
 

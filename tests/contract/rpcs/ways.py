@@ -18,11 +18,9 @@ from grpc_status import rpc_status
 
 from flytelite.errors import Code
 from flytelite.server import api
-from flytelite.server.rest.openapi import openapi_document
 
-from .schemas import misfit
+from .schemas import schema
 
-DOCUMENT = openapi_document()
 BINARY = "application/octet-stream"
 JSON = "application/json"
 
@@ -141,8 +139,7 @@ class OverRest:
         if self._content_type == BINARY:
             answer.ParseFromString(response.content)
         else:
-            schema = {"$ref": f"#/components/schemas/{answer.DESCRIPTOR.full_name}"}
-            assert not misfit(DOCUMENT, schema, response.json())
+            schema(answer.DESCRIPTOR.full_name).validate(response.json())
             json_format.Parse(response.content, answer)
         if response.status_code == 200:
             return Answer(answer, status_pb2.Status())

@@ -57,6 +57,6 @@ def test_every_reference_leads_somewhere():
 
 
 def test_a_list_takes_filters_and_a_sort_key():
-    operation = DOCUMENT["paths"]["/api/v1/executions/{id.project}/{id.domain}"]["get"]
+    operation = DOCUMENT["paths"]["/api/v1/executions/{id_project}/{id_domain}"]["get"]
     names = {parameter["name"] for parameter in operation["parameters"]}
     assert {"filters", "limit", "token", "sort_by.key", "sort_by.direction"} <= names
