@@ -104,5 +104,5 @@ def test_schemathesis_finds_nothing(server: Server, schema: Any):
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 def test_schemathesis_finds_nothing_in_more_time(server: Server, schema: Any):
-    answers = examine(server, schema, 50, ["positive", "negative"])
-    assert answers[200] > 1000
+    answers = examine(server, schema, 12, ["positive", "negative"])
+    assert answers[200] > 200
