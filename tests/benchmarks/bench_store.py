@@ -1,8 +1,9 @@
 """The store with 1,000, 10,000 and 100,000 executions of 10 nodes, and beside SQLite for the same durable puts.
 
-Run as ``python tests/benchmarks/bench_store.py [--sizes N ...] [--place DIR]``. One execution is really run; a store is
-made of copies of its documents, under other names and times, as a compaction writes them. Each size is measured in a
-process of its own. The largest needs about 4 GB of disk. Times of CPU are there for machines that do other things too.
+Run as ``python tests/benchmarks/bench_store.py [--sizes N ...] [--place DIR] [--keep DIR]``. One execution is really
+run; a store is made of copies of its documents, under other names and times, as a compaction writes them. Each size is
+measured in a process of its own. The largest needs about 4 GB of disk and takes minutes to write: ``--keep`` leaves the
+stores there for the next run. Times of CPU are there for machines that do other things too.
 """
 
 from __future__ import annotations
@@ -75,6 +76,22 @@ def documents(place: Path) -> dict[str, dict[str, dict[str, Any]]]:
                 table = found.setdefault(change["table"], {})
                 table[change["key"]] = change["document"]
     return {name: {key: value for key, value in table.items() if value} for name, table in found.items()}
+
+
+def kept_documents(kept: Path, place: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Those documents, from the file where an earlier run has left them if there is one."""
+    if not kept.exists():
+        kept.write_bytes(orjson.dumps(documents(place)))
+    found: dict[str, dict[str, dict[str, Any]]] = orjson.loads(kept.read_bytes())
+    return found
+
+
+def link(store: Path, target: Path) -> None:
+    """Another store of the same files, which are compacted segments that no server writes to."""
+    target.mkdir(parents=True)
+    for path in store.iterdir():
+        if path.name != "lock":
+            os.link(path, target / path.name)
 
 
 class Texts:
@@ -174,12 +191,13 @@ def measure(data_dir: Path) -> dict[str, float]:
     pages, pages_cpu = [], []
     matching = len(store.table(tables.EXECUTIONS)) * 8 // 10
     for number in range(LISTS):  # other pages each time, so that what was decoded before does not help
-        listed.token = str(number * 9973 % (matching - 100))
+        listed.token = str((matching - 100) * (LISTS - number * 37 % LISTS) // LISTS)  # the last one first
         began_cpu = time.thread_time()
         pages.append(timed(lambda: list_executions(listed)))
         pages_cpu.append(time.thread_time() - began_cpu)
-    figures["list page of 100, ms"] = statistics.median(pages) * 1000
-    figures["list page of 100, ms of CPU"] = statistics.median(pages_cpu) * 1000
+    for title, times in ("ms", pages), ("ms of CPU", pages_cpu):
+        figures[f"list page of 100, {title}"] = statistics.median(times) * 1000
+        figures[f"the last page, asked for first, {title}"] = times[0] * 1000
     figures |= asyncio.run(events(control_plane, store))
     status = Path("/proc/self/status").read_text()
     figures["resident, MB"] = int(status.split("VmRSS:")[1].split()[0]) / 1000
@@ -270,23 +288,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--place", type=Path, help="A directory on the disk to measure.")
+    parser.add_argument("--keep", type=Path, help="Where the stores stay, to be measured again; made if need be.")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         print(json.dumps(measure(arguments.measure)))
         return
-    with tempfile.TemporaryDirectory(dir=arguments.place) as made:
+    with tempfile.TemporaryDirectory(dir=arguments.keep or arguments.place) as made:
         place = Path(made)
-        template = documents(place / "template")
+        kept = arguments.keep or place
+        template = kept_documents(kept / "template.json", place / "template")
         found: dict[int, dict[str, float]] = {}
         for size in arguments.sizes:
-            fill(place / str(size) / "store", template, size)
+            store = kept / f"{size}-executions"
+            if not (store / "format.json").exists():
+                fill(store, template, size)
+            link(store, place / str(size) / "store")
             command = [sys.executable, __file__, "--measure", str(place / str(size))]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
             found[size] = json.loads(done.stdout)
-        print(f"{'executions':32}" + "".join(f"{size:12,}" for size in found))
+        print(f"{'executions':44}" + "".join(f"{size:12,}" for size in found))
         for title in next(iter(found.values())):
-            print(f"{title:32}" + "".join(f"{figures[title]:12.2f}" for figures in found.values()))
+            print(f"{title:44}" + "".join(f"{figures[title]:12.2f}" for figures in found.values()))
         text = orjson.dumps(next(iter(template["node_executions"].values())))
         print(f"\n{'durable puts per second':32}{'flytelite':>12}{'SQLite':>12}{'ratio':>12}")
         for title, ours, theirs in beside_sqlite(place, text):

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from flytelite.config import Settings
 from flytelite.errors import Internal
+from flytelite.server.admin.message_parsing import parse
 from flytelite.server.admin.objects import Objects
 from flytelite.server.store.interface import Document, Store, TableSchema
 
@@ -96,12 +97,9 @@ def document_of(map: literals_pb2.LiteralMap, encoded: bytes) -> Document:
 
 def map_of(digest: str, document: Document) -> literals_pb2.LiteralMap:
     """The LiteralMap that the document of that digest keeps. Raises Internal."""
-    map = literals_pb2.LiteralMap()
     try:
         if "binary" in document:
-            map.ParseFromString(b64decode(document["binary"]))
-        else:
-            json_format.ParseDict(document["message"], map, ignore_unknown_fields=True)
+            return literals_pb2.LiteralMap.FromString(b64decode(document["binary"]))
+        return parse(document["message"], literals_pb2.LiteralMap)
     except (DecodeError, json_format.ParseError, ValueError, KeyError) as error:
         raise Internal(f"literal map {digest} in the store cannot be read: {error}") from error
-    return map

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from flytelite.errors import InvalidArgument
+from flytelite.server.admin.message_parsing import parse
 from flytelite.server.store.interface import Query, Store, TableSchema
 
 M = TypeVar("M", bound=Message)
@@ -100,7 +101,6 @@ class Records(Generic[M]):
             self._cache.popitem(last=False)
 
     def _decode(self, key: str, document: dict[str, Any]) -> Record[M]:
-        message = self.message_type()
-        json_format.ParseDict(document.pop("message"), message, ignore_unknown_fields=True)
+        message = parse(document.pop("message"), self.message_type)
         extra = document.pop("extra", {})
         return Record(key, message, document, extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from typing import Any
@@ -24,15 +25,15 @@ def sort_key(value: Scalar) -> tuple[int, Any]:
 
 def test(condition: Condition) -> Test:
     """The condition as a function of its column's value. Raises Internal when the number of values is wrong."""
-    operator, values = condition.operator, condition.values
-    if operator is Operator.IN:
+    values = condition.values
+    if condition.operator is Operator.IN:
         members = frozenset(value for value in values if value is not None)
         return lambda value: value is not None and value in members
-    if operator is Operator.NOT_IN:
+    if condition.operator is Operator.NOT_IN:
         return _not_in(values)
     if len(values) != 1:
-        raise Internal(f"{operator.value} of column {condition.column} takes one value, not {len(values)}")
-    return _SINGLE[operator](values[0])
+        raise Internal(f"{condition.operator.value} of column {condition.column} takes one value, not {len(values)}")
+    return _SINGLE[condition.operator](values[0])
 
 
 def like(pattern: str) -> re.Pattern[str]:
@@ -83,8 +84,8 @@ def _compared(compare: Callable[[Any, Any], bool]) -> Callable[[Scalar], Test]:
     def against(bound: Scalar) -> Test:
         if bound is None:
             return lambda value: False
-        kind = sort_key(bound)[0]
-        return lambda value: sort_key(value)[0] == kind and compare(value, bound)
+        kinds = (str,) if isinstance(bound, str) else (int, float)
+        return lambda value: isinstance(value, kinds) and compare(value, bound)
 
     return against
 
@@ -109,10 +110,10 @@ def _not_like(pattern: Scalar) -> Test:
 _SINGLE: dict[Operator, Callable[[Scalar], Test]] = {
     Operator.EQUAL: _equal,
     Operator.NOT_EQUAL: _not_equal,
-    Operator.GREATER: _compared(lambda a, b: bool(a > b)),
-    Operator.GREATER_OR_EQUAL: _compared(lambda a, b: bool(a >= b)),
-    Operator.LESS: _compared(lambda a, b: bool(a < b)),
-    Operator.LESS_OR_EQUAL: _compared(lambda a, b: bool(a <= b)),
+    Operator.GREATER: _compared(operator.gt),
+    Operator.GREATER_OR_EQUAL: _compared(operator.ge),
+    Operator.LESS: _compared(operator.lt),
+    Operator.LESS_OR_EQUAL: _compared(operator.le),
     Operator.CONTAINS: _contains,
     Operator.NOT_LIKE: _not_like,
 }

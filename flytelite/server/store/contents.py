@@ -6,19 +6,24 @@ the segment itself is read.
 
 from __future__ import annotations
 
+import io
 import os
 from binascii import crc32
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from flytelite.server.store.disk import Disk
 from flytelite.server.store.segments import Segment
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".contents"
 END_BYTES = 20
+
+T = TypeVar("T", bound=Hashable)
 
 
 class ContentsWriter:
@@ -59,6 +64,24 @@ class ContentsWriter:
             self._descriptor = None
 
 
+def pack(column: Sequence[T]) -> tuple[list[T], list[int] | None]:
+    """Each value once, and for each row which one is its: most columns repeat a few values, most partitions are alike.
+
+    No numbers where all rows have the same value, or each its own.
+    """
+    values = {value: number for number, value in enumerate(dict.fromkeys(column))}
+    plain = len(values) in (1, len(column))
+    return list(values), None if plain else [values[value] for value in column]
+
+
+def unpack(packed: tuple[list[T], list[int] | None], rows: int) -> Iterable[T]:
+    """The values of so many rows."""
+    values, numbers = packed
+    if numbers is not None:
+        return map(values.__getitem__, numbers)
+    return values if len(values) == rows else repeat(values[0], rows)
+
+
 def path_of(segment: Path) -> Path:
     """Where the contents of a segment are."""
     return segment.with_suffix(SUFFIX)
@@ -69,7 +92,7 @@ def end_of(text: bytes) -> str:
     return text[-END_BYTES:].decode(errors="replace")
 
 
-def read(segment: Segment) -> list[dict[str, Any]] | None:
+def read(segment: Segment) -> Iterator[dict[str, Any]] | None:
     """The lines but the last; None when the file is missing, damaged, or belongs to another file of that name."""
     try:
         end = os.pread(segment.descriptor, END_BYTES, max(0, segment.size - END_BYTES))
@@ -77,8 +100,15 @@ def read(segment: Segment) -> list[dict[str, Any]] | None:
         body_end = text.rindex(b"\n", 0, len(text) - 1) + 1
         last = orjson.loads(text[body_end:])
         fits = {"format": FORMAT, "segment_bytes": segment.size, "segment_end": end_of(end)}
-        if any(last[name] != value for name, value in fits.items()) or int(last["crc32"], 16) != crc32(text[:body_end]):
+        body = memoryview(text)[:body_end]
+        if any(last[name] != value for name, value in fits.items()) or int(last["crc32"], 16) != crc32(body):
             return None
-        return [orjson.loads(line) for line in text[:body_end].splitlines()]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return _lines(body)
+
+
+def _lines(body: memoryview) -> Iterator[dict[str, Any]]:
+    """One at a time: what they hold is large."""
+    for line in io.BytesIO(body):
+        yield orjson.loads(line)

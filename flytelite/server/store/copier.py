@@ -76,7 +76,7 @@ class Copier:
                 "orders": [pick.row.order for pick in picks],
                 "offsets": [base + change.offset for change in stored],
                 "lengths": [change.length for change in stored],
-                "values": [_distinct(column) for column in zip(*(pick.columns for pick in picks), strict=True)],
+                "values": [contents.pack(column) for column in zip(*(pick.columns for pick in picks), strict=True)],
             }
         )
         return [segments.place(base + change.offset, change.length) for change in stored]
@@ -144,16 +144,10 @@ class Copier:
                 "partitions": [name for name, _ in listed],
                 "offsets": [segments.offset(folded.place) for _, folded in listed],
                 "lengths": [segments.length(folded.place) for _, folded in listed],
-                "counts": [folded.counts for _, folded in listed],
+                "counts": contents.pack([folded.counts for _, folded in listed]),
             }
         )
 
 
 def _documents(picks: Sequence[Pick]) -> list[tuple[str, str, int, bytes]]:
     return [(pick.table, pick.row.key, pick.row.order, pick.segment.read(pick.place)) for pick in picks]
-
-
-def _distinct(column: Sequence[Scalar]) -> tuple[list[Scalar], list[int]]:
-    """Each value once, and for each row which one is its: most columns repeat a few values."""
-    values = {value: number for number, value in enumerate(dict.fromkeys(column))}
-    return list(values), [values[value] for value in column]

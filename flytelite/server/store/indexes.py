@@ -1,13 +1,13 @@
-"""Indexes of a table's rows: by equal values, and by order of values."""
+"""Indexes of a table's rows: by equal values, and by orders."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 
 from flytelite.server.store.conditions import sort_key
 from flytelite.server.store.interface import Condition, Operator, Scalar, TableSchema
+from flytelite.server.store.orderings import Ordering
 from flytelite.server.store.rows import Row
 
 _NONE: frozenset[Row] = frozenset()
@@ -16,9 +16,12 @@ _NONE: frozenset[Row] = frozenset()
 class EqualityIndex:
     """The rows of each value of one column."""
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: int, rows: Iterable[Row] = ()) -> None:
         self._position = position
-        self._rows: dict[Scalar, set[Row]] = {}
+        groups: defaultdict[Scalar, list[Row]] = defaultdict(list)
+        for row in rows:
+            groups[row.columns[position]].append(row)
+        self._rows = {value: set(group) for value, group in groups.items()}
 
     def add(self, row: Row) -> None:
         self._rows.setdefault(row.columns[self._position], set()).add(row)
@@ -39,93 +42,56 @@ class EqualityIndex:
         return None
 
 
-class SortedIndex:
-    """All rows by the value of one column, equal values by insertion order."""
-
-    def __init__(self, position: int, rows: Iterable[Row] = ()) -> None:
-        self._position = position
-        self.rows = sorted(rows, key=self.key)
-
-    def key(self, row: Row) -> tuple[int, Any, int]:
-        """What the rows are ordered by."""
-        return *sort_key(row.columns[self._position]), row.order
-
-    def add(self, row: Row) -> None:
-        if not self.rows or self.key(self.rows[-1]) < self.key(row):  # the usual case: time goes on
-            self.rows.append(row)
-        else:
-            insort(self.rows, row, key=self.key)
-
-    def remove(self, row: Row) -> None:
-        del self.rows[bisect_left(self.rows, self.key(row), key=self.key)]
-
-    def bounds(self, conditions: Iterable[Condition], column: str) -> tuple[int, int]:
-        """The slice outside of which no row satisfies all comparisons of ``column``, whose order this is."""
-        low, high = 0, len(self.rows)
-        for condition in conditions:
-            if condition.column != column or len(condition.values) != 1 or condition.values[0] is None:
-                continue
-            bound = sort_key(condition.values[0])
-            match condition.operator:
-                case Operator.GREATER:
-                    low = max(low, bisect_right(self.rows, bound, key=self._value_key))
-                case Operator.GREATER_OR_EQUAL:
-                    low = max(low, bisect_left(self.rows, bound, key=self._value_key))
-                case Operator.LESS:
-                    high = min(high, bisect_left(self.rows, bound, key=self._value_key))
-                case Operator.LESS_OR_EQUAL:
-                    high = min(high, bisect_right(self.rows, bound, key=self._value_key))
-        return low, max(low, high)
-
-    def _value_key(self, row: Row) -> tuple[int, Any]:
-        return sort_key(row.columns[self._position])
-
-
 class Indexes:
-    """All indexes of one table. A column that is not declared ``sorted`` is indexed when first sorted by."""
+    """All indexes of one table. A column that is not declared ``sorted`` is put in order when first sorted by."""
 
     def __init__(self, schema: TableSchema) -> None:
+        self.schema = schema
         self.columns = tuple(sorted(schema.columns | schema.indexed | schema.sorted))
         self.position = {column: position for position, column in enumerate(self.columns)}
-        self.equality = {column: EqualityIndex(self.position[column]) for column in sorted(schema.indexed)}
-        self.sorted = {column: SortedIndex(self.position[column]) for column in sorted(schema.sorted)}
+        self.load(())
 
-    def load(self, rows: Iterable[Row]) -> None:
+    def load(self, rows: Collection[Row]) -> None:
         """Index rows that came all at once, which is far cheaper than one by one."""
-        rows = tuple(rows)
-        for equality in self.equality.values():
-            for row in rows:
-                equality.add(row)
-        for column in self.sorted:
-            self.sorted[column] = SortedIndex(self.position[column], rows)
+        self.inserted = Ordering(rows=rows)
+        self.equality = {column: EqualityIndex(self.position[column], rows) for column in sorted(self.schema.indexed)}
+        self.sorted: dict[str, Ordering] = {}
+        for column in sorted(self.schema.sorted):
+            self.ordering(column)
 
-    def sort(self, column: str, rows: Iterable[Row]) -> SortedIndex:
-        """The order of that column; ``rows`` are all rows of the table."""
+    def ordering(self, column: str | None) -> Ordering:
+        """All rows in the order of that column, or of insertion."""
+        if column is None:
+            return self.inserted
         if column not in self.sorted:
-            self.sorted[column] = SortedIndex(self.position[column], rows)
+            self.sorted[column] = Ordering(column, self.position[column], self.inserted)
         return self.sorted[column]
 
     def add(self, row: Row) -> None:
-        for _, index in self._all():
+        self.inserted.add(row)
+        for _, index in self._of_columns():
             index.add(row)
 
     def remove(self, row: Row) -> None:
-        for _, index in self._all():
+        self.inserted.remove(row)
+        for _, index in self._of_columns():
             index.remove(row)
 
     def move(self, row: Row, columns: tuple[Scalar, ...]) -> None:
         """Give an indexed row other columns."""
         old = row.columns
-        changed = [
-            index
-            for column, index in self._all()
-            if sort_key(old[self.position[column]]) != sort_key(columns[self.position[column]])
-        ]
-        for index in changed:
-            index.remove(row)
+        changed: list[EqualityIndex | Ordering] = []
+        for column, index in self._of_columns():
+            position = self.position[column]
+            if sort_key(old[position]) != sort_key(columns[position]):
+                index.remove(row)
+                changed.append(index)
+            elif isinstance(index, Ordering):
+                index.touch(row)
+        self.inserted.touch(row)
         row.columns = columns
         for index in changed:
             index.add(row)
 
-    def _all(self) -> list[tuple[str, EqualityIndex | SortedIndex]]:
+    def _of_columns(self) -> list[tuple[str, EqualityIndex | Ordering]]:
         return [*self.equality.items(), *self.sorted.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -102,13 +102,16 @@ class Partitions:
         self.parts[table] = parts
         self.rows.setdefault(table, {})
 
-    def fold(self, name: str, folded: Folded) -> None:
-        """Note that a partition is on disk; takes the place of an earlier line of that partition."""
-        self._unfold(name)
-        self.folded[name] = folded
-        folded.weigh(1)
-        for table, count in folded.counts:
-            self.counts[table] += count
+    def fold(self, folded: Mapping[str, Folded]) -> None:
+        """Note that partitions are on disk; these lines take the place of earlier ones of the same partitions."""
+        for name in self.folded.keys() & folded.keys():
+            self._unfold(name)
+        self.folded.update(folded)
+        for one in folded.values():
+            one.weigh(1)
+        for counts, times in Counter(one.counts for one in folded.values()).items():
+            for table, count in counts:
+                self.counts[table] += count * times
 
     def enter(self, name: str) -> None:
         """Read a partition into memory, if it is not there. Raises Unavailable when it cannot be read."""
@@ -144,7 +147,7 @@ class Partitions:
     def refold(self, name: str, old: Folded, new: Folded) -> None:
         """A partition's line was copied: let everything that refers to the old one refer to the new one."""
         if self.folded.get(name) is old:
-            self.fold(name, new)
+            self.fold({name: new})
             return
         if self.unchanged.get(name) is old:
             self.unchanged[name] = new
@@ -173,7 +176,7 @@ class Partitions:
                 else:
                     table.forget(change.key)
             del self.unchanged[name]
-            self.fold(name, folded)
+            self.fold({name: folded})
 
     def _unfold(self, name: str) -> None:
         folded = self.folded.pop(name, None)

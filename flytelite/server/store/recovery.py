@@ -14,7 +14,7 @@ from flytelite.errors import Unavailable
 from flytelite.server.store import contents, entries, segments
 from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import REMOVED, Header, StoredChange
-from flytelite.server.store.partitions import Counts, Folded, Partitions, name_of
+from flytelite.server.store.partitions import Folded, Partitions, name_of
 from flytelite.server.store.rows import Row, Rows, bulk
 from flytelite.server.store.segments import Segment
 
@@ -61,7 +61,6 @@ class Recovered:
 
     def __post_init__(self) -> None:
         self.partitions = Partitions(self.rows)
-        self._counts: dict[Counts, Counts] = {}  # most partitions look alike
 
     def replay(self, segment: Segment, lines: Iterable[Line]) -> None:
         """Apply the lines of the next segment; those that are damaged are noted and left out."""
@@ -108,25 +107,24 @@ class Recovered:
         rows = self.rows.setdefault(table, {})
         if self.columns.setdefault(table, columns) != columns:
             columns = ()  # another version's columns: they are read from the documents
-        values = [[distinct[number] for number in numbers] for distinct, numbers in line["values"]]
+        keys, lengths = line["keys"], line["lengths"]
+        values = [contents.unpack(column, len(keys)) for column in line["values"]]
         known = zip(*values, strict=True) if columns and values else repeat(())
-        for key, order, offset, length, held in zip(
-            line["keys"], line["orders"], line["offsets"], line["lengths"], known, strict=False
-        ):
+        for key in rows.keys() & keys:
             self._remove(table, key)
-            row = rows[key] = Row(key, order, 0, segments.place(offset, length), segment)
-            row.columns = held
-            row.weigh(1)
-            segment.documents += length
+        places = map(segments.place, line["offsets"], lengths)
+        rows.update(zip(keys, map(Row, keys, line["orders"], repeat(0), places, repeat(segment), known), strict=False))
+        segment.documents += sum(lengths)
+        segment.live += sum(lengths)
 
     def _load_partitions(self, segment: Segment, line: dict[str, Any]) -> None:
-        for name, offset, length, counts in zip(
-            line["partitions"], line["offsets"], line["lengths"], line["counts"], strict=True
-        ):
-            shared = tuple((table, count) for table, count in counts)
-            shared = self._counts.setdefault(shared, shared)
-            self.partitions.fold(name, Folded(segment, segments.place(offset, length), shared))
-            segment.documents += length
+        names, lengths = line["partitions"], line["lengths"]
+        distinct, numbers = line["counts"]
+        shared = [tuple(map(tuple, counts)) for counts in distinct]  # most partitions are alike
+        places = map(segments.place, line["offsets"], lengths)
+        folded = map(Folded, repeat(segment), places, contents.unpack((shared, numbers), len(names)))
+        self.partitions.fold(dict(zip(names, folded, strict=True)))
+        segment.documents += sum(lengths)
 
     def _apply(self, segment: Segment, line: Line, change: StoredChange) -> None:
         parts = self.partitions.parts.get(change.table, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -19,7 +18,7 @@ from flytelite.server.store.drafts import Draft, View
 from flytelite.server.store.indexes import Indexes
 from flytelite.server.store.interface import Condition, Document, Operator, Query, Scalar, TableSchema
 from flytelite.server.store.partitions import Partitions, name_of
-from flytelite.server.store.rows import Row, bulk, encode
+from flytelite.server.store.rows import Row, Rows, bulk, encode
 from flytelite.server.store.segments import Segment
 
 
@@ -46,7 +45,6 @@ class Table(tinydb.Table):
         self._batches = batches
         self._partitions = partitions
         self._rows = partitions.rows.setdefault(schema.name, {})
-        self._in_order = True
         self._indexes = Indexes(schema)
         self._numbers = 0
         super().__init__(storage, schema.name, cache_size=0)  # cached results would not be private copies
@@ -103,7 +101,7 @@ class Table(tinydb.Table):
         with self._batches.batch():
             self._discard(row)
             self._touch(key)
-            self._batches.record(Change(self.name, row, None), partial(self._restore, row))
+            self._batches.record(Change(self.name, row, None), partial(self._add, row))
         return [key]
 
     def revision(self, key: str) -> int | None:
@@ -114,7 +112,7 @@ class Table(tinydb.Table):
     def keys(self, query: Query, among: Iterable[str] | None = None) -> list[str]:
         """The keys of the documents that answer the query, in its order; ``among`` restricts it to some keys."""
         among = self._read(query.conditions, among)
-        return [row.key for row in planner.select(self._rows, self._indexes, query, among, in_order=self._in_order)]
+        return [row.key for row in planner.select(self._rows, self._indexes, query, among)]
 
     def count(self, conditions: Sequence[Condition] | QueryLike = (), among: Iterable[str] | None = None) -> int:
         """How many documents satisfy all conditions; with a TinyDB query, how many match it."""
@@ -140,7 +138,6 @@ class Table(tinydb.Table):
         """Take a row of a partition that was read."""
         row.revision = self._batches.next_revision()
         row.columns = self._columns(row.key, orjson.loads(document))
-        self._in_order = False
         self._add(row)
 
     def forget(self, key: str) -> None:
@@ -152,7 +149,7 @@ class Table(tinydb.Table):
         for row in self._rows.values() if self._indexes.columns else ():
             if not (known and row.columns):
                 row.columns = self._columns(row.key, row.document())
-        self._indexes.load(self._rows.values())
+        self._indexes.load(tuple(self._rows.values()))
 
     def _find(self, key: str) -> Row | None:
         row = self._rows.get(key)
@@ -177,15 +174,10 @@ class Table(tinydb.Table):
             if condition.column in self.schema.indexed and condition.operator in (Operator.EQUAL, Operator.IN):
                 keys = [value for value in condition.values if isinstance(value, str)]
         if keys is None:
-            self._read_all()
+            self._partitions.enter_all(self.name)
         for key in keys or ():
             self._partitions.enter(name_of(key, self.schema.partition))
         return among
-
-    def _read_all(self) -> None:
-        self._partitions.enter_all(self.name)
-        if not self._in_order:
-            self._sort()
 
     def _columns(self, key: str, document: Document) -> tuple[Scalar, ...]:
         columns = tuple(map(document.get, self._indexes.columns))
@@ -212,23 +204,13 @@ class Table(tinydb.Table):
         row.weigh(-1)
         del self._rows[row.key]
 
-    def _restore(self, row: Row) -> None:
-        self._add(row)
-        self._sort()
-
-    def _sort(self) -> None:
-        in_order = sorted(self._rows.values(), key=attrgetter("order"))
-        self._rows.clear()
-        self._rows.update((row.key, row) for row in in_order)
-        self._in_order = True
-
     def _read_table(self) -> dict[str, Mapping[Any, Any]]:
-        self._read_all()
-        return View(self._rows)  # type: ignore[return-value]  # all that TinyDB reads of it is a mapping
+        self._partitions.enter_all(self.name)
+        return View(self._in_order())  # type: ignore[return-value]  # all that TinyDB reads of it is a mapping
 
     def _update_table(self, updater: Callable[[Any], None]) -> None:
-        self._read_all()
-        draft = Draft(self._rows)
+        self._partitions.enter_all(self.name)
+        draft = Draft(self._in_order())
         updater(draft)
         with self._batches.batch():
             for key, document in draft.changes():
@@ -236,6 +218,9 @@ class Table(tinydb.Table):
                     self.remove(key)
                 else:
                     self.put(key, document)
+
+    def _in_order(self) -> Rows:
+        return {row.key: row for row in self._indexes.inserted}
 
     def _get_next_id(self) -> str:
         """A key for a document inserted without one: a number, as in TinyDB, that no document has yet."""

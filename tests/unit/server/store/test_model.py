@@ -1,4 +1,7 @@
-"""Any sequence of changes, batches, failures and restarts leaves a store that answers as a dict would."""
+"""Any sequence of changes, batches, failures and restarts leaves stores that answer as a dict would.
+
+Four tables are told the same: with partitions and without, of a journal and of its memory twin.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from flytelite.server.store import orderings
 from flytelite.server.store.disk import Disk
 from flytelite.server.store.interface import Condition, Operator, Query, TableSchema
 from flytelite.server.store.journal import JournalStore
+from flytelite.server.store.memory import MemoryStore
 from flytelite.server.store.segments import length
 
 COLUMNS = frozenset({"phase", "n", "parent"})
@@ -40,6 +45,8 @@ class UnsyncedDisk(Disk):
 class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
+        self.block_rows, orderings.BLOCK_ROWS = orderings.BLOCK_ROWS, 2
+        self.memory = MemoryStore()
         self.directory = Path(tempfile.mkdtemp())
         self.model: dict[str, dict[str, Any]] = {}
         self.loop = asyncio.new_event_loop()
@@ -48,12 +55,12 @@ class StoreMachine(RuleBasedStateMachine):
     def open(self) -> None:
         self.store = JournalStore.open(self.directory, segment_bytes=300, disk=UnsyncedDisk())
         self.store._tables.partitions.kept = 1
-        self.tables = [self.store.table(WHOLE), self.store.table(PARTITIONED)]
+        self.tables = [store.table(schema) for store in (self.store, self.memory) for schema in (WHOLE, PARTITIONED)]
 
     def apply(self, target: dict[str, dict[str, Any]], changes: list[tuple[str, dict[str, Any] | None]]) -> None:
         for key, document in changes:
             if document is None:
-                assert [bool(table.remove(key)) for table in self.tables] == [key in target] * 2
+                assert [bool(table.remove(key)) for table in self.tables] == [key in target] * 4
                 target.pop(key, None)
             else:
                 target[key] = {**document, "parent": key[:3]}
@@ -66,16 +73,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(changes=CHANGES)
     def change_in_a_batch(self, changes: list[Any]) -> None:
-        with self.store.batch():
+        with self.store.batch(), self.memory.batch():
             self.apply(self.model, changes)
 
     @rule(changes=CHANGES, inner=CHANGES)
     def fail_in_a_batch(self, changes: list[Any], inner: list[Any]) -> None:
-        with pytest.raises(ZeroDivisionError), self.store.batch():
+        with pytest.raises(ZeroDivisionError), self.store.batch(), self.memory.batch():
             self.apply(dict(self.model), changes)
             with self.store.batch():
                 for key, document in inner:
                     self.tables[1].put(key, document or {})
+            with self.memory.batch():
+                for key, document in inner:
+                    self.tables[2].put(key, document or {})
             raise ZeroDivisionError
 
     @rule()
@@ -115,6 +125,19 @@ class StoreMachine(RuleBasedStateMachine):
             assert table.keys(Query(order_by="n")) == by_n
             assert [document.doc_id for document in table] == list(self.model)
 
+    @rule(
+        phase=st.sampled_from(["A", "B"]), least=st.integers(0, 3), descending=st.booleans(), offset=st.integers(0, 5)
+    )
+    def list_a_page(self, phase: str, least: int, descending: bool, offset: int) -> None:
+        conditions = Condition("phase", Operator.EQUAL, (phase,)), Condition("n", Operator.GREATER_OR_EQUAL, (least,))
+        matching = [key for key, d in self.model.items() if d["phase"] == phase and d["n"] >= least]
+        for column in ("n", "phase", "parent", None):
+            ordered = sorted(matching, key=lambda key: self.model[key][column] if column else 0)
+            expected = (ordered[::-1] if descending else ordered)[offset : offset + 3]
+            for table in self.tables:
+                assert table.keys(Query(conditions, column, descending, offset, 3)) == expected
+        assert [table.count(conditions) for table in self.tables] == [len(matching)] * 4
+
     @rule(keep_contents=st.booleans())
     def reopen(self, keep_contents: bool) -> None:
         position = self.store.position
@@ -128,12 +151,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def answers_as_the_model(self) -> None:
-        whole = self.tables[0]
-        assert whole.keys(Query()) == list(self.model)
         condition = Condition("phase", Operator.EQUAL, ("A",))
-        assert whole.keys(Query((condition,))) == [key for key, d in self.model.items() if d["phase"] == "A"]
-        assert [len(table) for table in self.tables] == [len(self.model)] * 2
-        assert self.tables[1].count() == len(self.model)
+        for whole in self.tables[0], self.tables[2]:
+            assert whole.keys(Query()) == list(self.model)
+            assert whole.keys(Query((condition,))) == [key for key, d in self.model.items() if d["phase"] == "A"]
+        assert [len(table) for table in self.tables] == [len(self.model)] * 4
+        assert [table.count() for table in self.tables] == [len(self.model)] * 4
 
     @invariant()
     def live_bytes_are_counted_right(self) -> None:
@@ -154,6 +177,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         shutil.rmtree(self.directory)
+        orderings.BLOCK_ROWS = self.block_rows
 
 
 TestStore = StoreMachine.TestCase

@@ -13,6 +13,8 @@ from flytelite.errors import Internal
 from flytelite.server.store.conditions import like, sort_key
 from flytelite.server.store.interface import Condition, Operator, Query, Scalar, Store, TableSchema
 from flytelite.server.store.memory import MemoryStore
+from flytelite.server.store.orderings import BLOCK_ROWS
+from flytelite.server.store.row_filter import RowFilter
 
 ROWS: dict[str, dict[str, Any]] = {
     "a": {"name": "alpha", "phase": "RUNNING", "started": 3, "note": "10%_done"},
@@ -169,6 +171,27 @@ def test_every_plan_answers_as_a_full_scan_does(documents: list[dict[str, Any]],
     stop = None if query.limit is None else query.offset + query.limit
     assert table.keys(query, among=half) == [key for key in everything if key in half][query.offset : stop]
     assert table.count(query.conditions) == len(everything)
+
+
+def test_a_page_deep_in_a_list_looks_at_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = TableSchema("t", frozenset({"phase"}), frozenset(), frozenset({"started"}))
+    table = MemoryStore().table(schema)
+    for number in range(20 * BLOCK_ROWS):
+        table.put(str(number), {"phase": "AB"[number % 2], "started": -number})
+    looked_at: list[int] = []
+    keep = RowFilter.keep
+    monkeypatch.setattr(RowFilter, "keep", lambda self, rows: looked_at.append(len(rows)) or keep(self, rows))
+    conditions = (Condition("phase", Operator.EQUAL, ("A",)),)
+    last = Query(conditions, order_by="started", offset=10 * BLOCK_ROWS - 3, limit=3)
+    assert table.keys(last) == ["4", "2", "0"]
+    assert sum(looked_at) == 20 * BLOCK_ROWS  # once, and never again
+
+    for number in (2, 5000, 7777):  # each in another block
+        table.put(str(number), {"phase": "B", "started": -number})
+    looked_at.clear()
+    assert table.keys(replace(last, offset=last.offset - 2)) == ["6", "4", "0"]
+    assert sum(looked_at) <= 4 * 2 * BLOCK_ROWS
+    assert table.count(conditions) == 10 * BLOCK_ROWS - 2
 
 
 @given(st.text("ab%_", max_size=6), st.text("ab", max_size=6))
