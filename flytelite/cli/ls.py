@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from flytelite.cli.nodes import NodeView
 
 
+TIME = "%Y-%m-%d %H:%M:%S"
+
+
 class Kind(enum.StrEnum):
     """What can be listed."""
 
@@ -29,6 +32,7 @@ class Kind(enum.StrEnum):
     TASKS = "tasks"
     LAUNCH_PLANS = "launch-plans"
     PROJECTS = "projects"
+    SCHEDULES = "schedules"
     NODES = "nodes"
 
 
@@ -81,7 +85,7 @@ def command(
     endpoint: EndpointFlag = None,
     verbose: Verbose = False,
 ) -> None:
-    """List executions, workflows, tasks, launch plans, projects, or the nodes of an execution."""
+    """List executions, workflows, tasks, launch plans, active schedules, projects, or the nodes of an execution."""
     from flytelite.cli.client import Client
     from flytelite.cli.endpoint import discover
 
@@ -114,7 +118,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _print_documents(items: Sequence[Any], output: Format) -> None:
     from google.protobuf.json_format import MessageToDict
 
-    documents = [MessageToDict(item) for item in items]
+    documents = [item if isinstance(item, dict) else MessageToDict(item) for item in items]
     if output is Format.JSON:
         json.dump(documents, sys.stdout, indent=2)
         print()
@@ -152,6 +156,22 @@ def _launch_plan_row(item: Any) -> Sequence[str]:
 
     state = launch_plan_pb2.LaunchPlanState.Name(item.closure.state)
     return item.id.name, item.id.version, state, item.spec.workflow_id.name, _local(item.closure.created_at)
+
+
+def _schedules(client: Client, query: Query) -> Iterable[dict[str, Any]]:
+    from flytelite.cli.schedules import active_schedules
+
+    if query.filters:
+        raise Usage("`flytelite ls schedules` takes no --filter")
+    return itertools.islice(active_schedules(client.endpoint, query.project, query.domain), query.limit)
+
+
+def _schedule_row(item: dict[str, Any]) -> Sequence[str]:
+    from flytelite.cli.schedules import schedule_text
+
+    times = (datetime.datetime.fromisoformat(item[name]) if item[name] else None for name in ("last", "next"))
+    last, next = (moment.astimezone().strftime(TIME) if moment else "-" for moment in times)
+    return item["launch_plan"], item["version"], schedule_text(item["schedule"]), last, next
 
 
 def _projects(client: Client, query: Query) -> Iterable[Any]:
@@ -210,7 +230,7 @@ def _times(closure: Any) -> tuple[str, str]:
 
 
 def _local(timestamp: Any) -> str:
-    return str(timestamp.ToDatetime(datetime.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"))
+    return str(timestamp.ToDatetime(datetime.UTC).astimezone().strftime(TIME))
 
 
 LISTINGS: Mapping[Kind, Listing] = {
@@ -223,6 +243,12 @@ LISTINGS: Mapping[Kind, Listing] = {
         _entities("ListLaunchPlans", "launch_plans"),
         ("NAME", "VERSION", "STATE", "WORKFLOW", "CREATED"),
         _launch_plan_row,
+    ),
+    Kind.SCHEDULES: Listing(
+        _schedules,
+        ("LAUNCH PLAN", "VERSION", "SCHEDULE", "LAST", "NEXT"),
+        _schedule_row,
+        name=lambda item: str(item["launch_plan"]),
     ),
     Kind.PROJECTS: Listing(
         _projects, ("ID", "NAME", "DOMAINS", "DESCRIPTION"), _project_row, name=lambda item: item.id

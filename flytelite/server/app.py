@@ -27,6 +27,7 @@ from flytelite.server.admin.changes import (
     ServerStopping,
     SignalSet,
 )
+from flytelite.server.admin.clock import Clock, now
 from flytelite.server.admin.control_plane import ControlPlane
 from flytelite.server.admin.phases import WORKFLOW_TERMINAL
 from flytelite.server.data_directory import DataDirectory, Running
@@ -36,6 +37,7 @@ from flytelite.server.grpc.server import GrpcServer
 from flytelite.server.hold import HeldExecutions
 from flytelite.server.listener import Listener, bind
 from flytelite.server.objects import Bucket
+from flytelite.server.scheduler import Scheduler
 from flytelite.server.store.interface import Store
 from flytelite.server.store.journal import JournalStore
 from flytelite.server.store.memory import MemoryStore
@@ -64,8 +66,11 @@ async def serve(settings: Settings, ready: Callable[[Running], None]) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """A server that answers while the block runs. Raises what ``serve`` raises."""
+async def running(settings: Settings, clock: Clock = now) -> AsyncIterator[Running]:
+    """A server that answers while the block runs; ``clock`` is a parameter so that tests can move it.
+
+    Raises what ``serve`` raises.
+    """
     logging.getLogger("flytelite").setLevel(settings.log_level.upper())
     async with AsyncExitStack() as stack:
         socket = bind(settings.host, settings.port)
@@ -78,25 +83,33 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
         changes = Changes()
         bucket = Bucket.open(settings)
-        control_plane = ControlPlane(settings, store, bucket, changes)
+        control_plane = ControlPlane(settings, store, bucket, changes, clock)
         dispatcher = Dispatcher(control_plane.handlers(), store)
         record = EngineRecord(control_plane, store)
         propeller = Propeller(record, record, settings, settings.authority)
         stack.enter_context(changes.listening(lambda change: _tell(propeller, change)))
+
+        scheduler = Scheduler(control_plane.schedules, control_plane.executions.create, store, changes, clock)
 
         # Only for gRPC: the console, which speaks HTTP, shows what is, and looks again soon.
         held = HeldExecutions(control_plane.executions, changes, settings.hold)
         grpc = GrpcServer(dispatcher.answering({GET_EXECUTION: held.get}), settings)
         await grpc.start()
         stack.push_async_callback(grpc.stop, 0)
-        listener = Listener(socket, grpc.address, lambda: _make_app(dispatcher, settings, bucket, control_plane, store))
+        listener = Listener(
+            socket,
+            grpc.address,
+            lambda: _make_app(dispatcher, settings, bucket, control_plane, store, scheduler=scheduler),
+        )
         await listener.start()
         stack.push_async_callback(_drain, listener, grpc, changes)
         # The engine ends before the port closes: its processes may still be talking to it.
         stack.push_async_callback(propeller.stop)
+        stack.push_async_callback(scheduler.stop)
         announced = directory.announce()
         stack.callback(directory.withdraw)
         await propeller.start()
+        await scheduler.start()
         # What exists now lives as long as the server: the garbage collector need not walk it again and again.
         gc.freeze()
         yield announced
@@ -126,12 +139,19 @@ def _tell(propeller: Propeller, change: Change) -> None:
 
 
 def _make_app(
-    dispatcher: Dispatcher, settings: Settings, bucket: Bucket, control_plane: ControlPlane, store: Store
+    dispatcher: Dispatcher,
+    settings: Settings,
+    bucket: Bucket,
+    control_plane: ControlPlane,
+    store: Store,
+    *,
+    scheduler: Scheduler,
 ) -> Any:
     from flytelite.server.cleaning import Cleaning
     from flytelite.server.rest.app import create_app
     from flytelite.server.rest.housekeeping_routes import Housekeeping, housekeeping_routes
     from flytelite.server.rest.live import live_routes
+    from flytelite.server.rest.schedule_routes import schedule_routes
     from flytelite.server.snapshots import UPLOADS, Archives
 
     def is_terminal(id: identifier_pb2.WorkflowExecutionIdentifier) -> bool | None:
@@ -149,8 +169,9 @@ def _make_app(
     routes = [
         *live_routes(control_plane.changes, is_terminal, log_path),
         *housekeeping_routes(housekeeping),
+        *schedule_routes(control_plane.schedules),
     ]
-    return create_app(dispatcher, settings, bucket, extra_routes=routes)
+    return create_app(dispatcher, settings, bucket, routes, scheduled=scheduler.outcomes)
 
 
 def _on_signals(stop: asyncio.Event) -> None:

@@ -40,11 +40,16 @@ class SignalSet:
 
 
 @dataclass(frozen=True)
+class SchedulesChanged:
+    """A launch plan's schedule was started or stopped."""
+
+
+@dataclass(frozen=True)
 class ServerStopping:
     """The server ends: whoever waits for a change waits in vain."""
 
 
-Change = ExecutionCreated | ExecutionChanged | AbortRequested | SignalSet | ServerStopping
+Change = ExecutionCreated | ExecutionChanged | AbortRequested | SignalSet | SchedulesChanged | ServerStopping
 Listener = Callable[[Change], None]
 
 

@@ -20,6 +20,7 @@ from flytelite.server.admin.named_entities import NamedEntities
 from flytelite.server.admin.node_executions import NodeExecutions
 from flytelite.server.admin.objects import Objects
 from flytelite.server.admin.projects import Projects
+from flytelite.server.admin.schedules import Schedules
 from flytelite.server.admin.signals import Signals
 from flytelite.server.admin.task_executions import TaskExecutions
 from flytelite.server.admin.tasks import Tasks
@@ -64,7 +65,10 @@ class ControlPlane:
             settings=settings,
             clock=clock,
         )
-        self.launch_plans = LaunchPlans(store, self.projects, self.workflows, self.named_entities, clock)
+        self.schedules = Schedules(store, changes)
+        self.launch_plans = LaunchPlans(
+            store, self.projects, self.workflows, self.named_entities, schedules=self.schedules, clock=clock
+        )
         self.literal_maps = LiteralMaps(store)
         self.executions = Executions(
             store,

@@ -1,6 +1,7 @@
 """Cron expressions of launch plan schedules: five fields, or a descriptor such as ``@daily`` or ``@every 90m``.
 
-They are what FlyteAdmin's parser accepts, https://pkg.go.dev/github.com/robfig/cron/v3 (ParseStandard).
+They are what FlyteAdmin's parser accepts, https://pkg.go.dev/github.com/robfig/cron/v3 (ParseStandard), and fire when
+its scheduler does. Times are UTC, as Flyte's documentation has them, unless the expression names a time zone.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flytelite.server.admin import durations
@@ -24,6 +26,9 @@ _DESCRIPTORS = {
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 _EVERY = "@every "
+_YEARS = 5
+"""How far ahead a time is looked for; what does not fire until then, such as 30 February, never does."""
+_MINUTE = timedelta(minutes=1)
 _NUMBER = re.compile(r"\+?[0-9]{1,9}")
 
 
@@ -39,7 +44,8 @@ class Field:
 class Cron:
     """Fires at each minute that all fields agree on; ``days`` and ``weekdays`` need both only when one is ``any``.
 
-    Weekday 0 is Sunday. Without a ``timezone`` times are those of the server.
+    Weekday 0 is Sunday. Times are those of ``timezone``, None being the machine's own. A time that a clock set forward
+    leaves out does not fire that day, and one that a clock set back repeats fires twice.
     """
 
     minutes: Field
@@ -47,7 +53,34 @@ class Cron:
     days: Field
     months: Field
     weekdays: Field
-    timezone: ZoneInfo | None = None
+    timezone: tzinfo | None = UTC
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first time later than ``moment``, which knows its time zone; None when it does not fire within years."""
+        if not all(field.values for field in (self.minutes, self.hours, self.days, self.months, self.weekdays)):
+            return None
+        candidate = moment.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE
+        last_year = candidate.year + _YEARS
+        while True:
+            local = candidate.astimezone(self.timezone)
+            if local.year > min(last_year, datetime.max.year - 1):
+                return None
+            if not self._includes(local.date()):
+                candidate = self._start_of(local.date() + timedelta(days=1))
+            elif local.hour not in self.hours.values:
+                candidate += _MINUTE * (60 - local.minute)
+            elif local.minute not in self.minutes.values:
+                candidate += _MINUTE
+            else:
+                return candidate
+
+    def _includes(self, day: date) -> bool:
+        of_month, of_week = day.day in self.days.values, day.isoweekday() % 7 in self.weekdays.values
+        either = of_month and of_week if self.days.any or self.weekdays.any else of_month or of_week
+        return either and day.month in self.months.values
+
+    def _start_of(self, day: date) -> datetime:
+        return datetime.combine(day, time(), self.timezone).astimezone(UTC)
 
 
 @dataclass(frozen=True)
@@ -55,6 +88,13 @@ class Every:
     """Fires each time so many whole seconds have passed."""
 
     seconds: int
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first time later than ``moment``, when it fired last; None beyond all years."""
+        try:
+            return moment.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=self.seconds)
+        except OverflowError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -75,7 +115,7 @@ _BOUNDS = (
 
 def parse(text: str) -> Cron | Every:
     """The schedule that the text stands for. Raises ValueError saying what is wrong."""
-    timezone = None
+    timezone: tzinfo | None = UTC
     expression = text
     if text.startswith(("TZ=", "CRON_TZ=")):
         zone, _, expression = text.partition("=")[2].partition(" ")
@@ -92,11 +132,13 @@ def parse(text: str) -> Cron | Every:
     return Cron(minutes, hours, days, months, weekdays, timezone)
 
 
-def _timezone(name: str) -> ZoneInfo | None:
+def _timezone(name: str) -> tzinfo | None:
     if name == "Local":
         return None
+    if name in ("", "UTC"):
+        return UTC
     try:
-        return ZoneInfo(name or "UTC")
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"unknown time zone {name}") from None
 

@@ -31,6 +31,7 @@ from flytelite.server.admin.named_entities import NamedEntities
 from flytelite.server.admin.projects import Projects
 from flytelite.server.admin.records import Record
 from flytelite.server.admin.registry_tables import LAUNCH_PLAN, WORKFLOW, WORKFLOW_PARTS, in_scope, version_columns
+from flytelite.server.admin.schedules import Schedules
 from flytelite.server.admin.validation import (
     entity_identifier,
     identifier_fields,
@@ -46,8 +47,6 @@ from flytelite.server.admin.workflows import Workflows
 from flytelite.server.store.interface import Condition, Operator, Query, Store
 
 ACTIVE, INACTIVE = launch_plan_pb2.ACTIVE, launch_plan_pb2.INACTIVE
-SCHEDULED_SINCE = "scheduled_since"
-"""In ``extra``: when a launch plan with a schedule was last activated, which bounds what a scheduler may catch up."""
 
 
 class LaunchPlans:
@@ -59,12 +58,15 @@ class LaunchPlans:
         projects: Projects,
         workflows: Workflows,
         named_entities: NamedEntities,
+        *,
+        schedules: Schedules,
         clock: Clock = now,
     ) -> None:
         self._store = store
         self._projects = projects
         self._workflows = workflows
         self._named_entities = named_entities
+        self._schedules = schedules
         self._clock = clock
         self.records = registry_tables.launch_plans(store)
         of_workflow = Join((WORKFLOW,), self._of_workflows, WORKFLOW_PARTS)
@@ -147,16 +149,16 @@ class LaunchPlans:
         return self._named_entities.identifiers(request, identifier_pb2.LAUNCH_PLAN, LAUNCH_PLAN.columns, "")
 
     def update(self, request: launch_plan_pb2.LaunchPlanUpdateRequest) -> launch_plan_pb2.LaunchPlanUpdateResponse:
-        """UpdateLaunchPlan: (de)activates a version; of each name one version at most is active.
+        """UpdateLaunchPlan: (de)activates a version, and its schedule; of each name one version at most is active.
 
-        Raises InvalidArgument, NotFound.
+        Raises InvalidArgument, also for a schedule that could never start an execution, and NotFound.
         """
         id = with_default_type(request.id, identifier_pb2.LAUNCH_PLAN)
         if request.state == ACTIVE:
             self._activate(id)
         elif request.state == INACTIVE:
             entity_identifier(id, identifier_pb2.LAUNCH_PLAN)
-            self._set_state(self._existing(id).key, INACTIVE, self._clock())
+            self._deactivate(id)
         else:
             raise InvalidArgument(
                 f"Unrecognized launch plan state {request.state} for update for launch plan [{text(id)}]"
@@ -166,17 +168,20 @@ class LaunchPlans:
     def _activate(self, id: identifier_pb2.Identifier) -> None:
         identifier_fields(id)
         record = self._existing(id)
-        schedule = record.message.spec.entity_metadata.schedule
-        if schedule.cron_expression:
-            # FlyteAdmin's scheduler does not know this deprecated way to write a schedule either, and says INTERNAL.
-            raise InvalidArgument(
-                f"failed adding schedule for unknown schedule expression type {text(schedule)}: use cron_schedule"
-            )
         active = self._active(id)
         with self._store.batch():
             if active is not None and active.key != record.key:
                 self._set_state(active.key, INACTIVE)
+                self._schedules.stop(active.message.id)
             self._set_state(record.key, ACTIVE)
+            if has_schedule(record.message.spec.entity_metadata.schedule):
+                self._schedules.start(record.message, self._clock())
+
+    def _deactivate(self, id: identifier_pb2.Identifier) -> None:
+        key = self._existing(id).key
+        with self._store.batch():
+            self._set_state(key, INACTIVE, self._clock())
+            self._schedules.stop(id)
 
     def _set_state(self, key: str, state: int, updated_at: timestamp_pb2.Timestamp | None = None) -> None:
         """FlyteAdmin moves a row's ``updated_at`` only when it is deactivated by name."""
@@ -187,8 +192,6 @@ class LaunchPlans:
         if updated_at is not None:
             record.message.closure.updated_at.CopyFrom(updated_at)
             record.columns["updated_at"] = timestamp_text(updated_at)
-        if state == ACTIVE and has_schedule(record.message.spec.entity_metadata.schedule):
-            record.extra[SCHEDULED_SINCE] = timestamp_text(self._clock())
         self.records.put(record)
 
     def _active(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 import orjson
 from starlette.applications import Starlette
@@ -25,10 +26,14 @@ from flytelite.server.rest.openapi import openapi_document
 
 
 def create_app(
-    dispatcher: Dispatcher, settings: Settings, bucket: Bucket, extra_routes: Sequence[BaseRoute] = ()
+    dispatcher: Dispatcher,
+    settings: Settings,
+    bucket: Bucket,
+    extra_routes: Sequence[BaseRoute] = (),
+    scheduled: Mapping[str, int] = MappingProxyType({}),
 ) -> Starlette:
     """The guard around: ``/healthcheck``, ``/api/v1/openapi``, ``/metrics``, the bucket's objects, ``extra_routes``,
-    and the gateway for every other path.
+    and the gateway for every other path. ``scheduled`` counts what came of schedules, for the metrics.
     """
 
     async def healthcheck(request: Request) -> Response:
@@ -38,7 +43,7 @@ def create_app(
         return Response(_openapi_body(), media_type=JSON)
 
     async def metrics(request: Request) -> Response:
-        return Response(metrics_text(dispatcher), media_type=CONTENT_TYPE)
+        return Response(metrics_text(dispatcher, scheduled), media_type=CONTENT_TYPE)
 
     return Starlette(
         routes=[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flytelite import __version__
 from flytelite.errors import Code
@@ -11,9 +11,16 @@ from flytelite.server.dispatch import Dispatcher
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def metrics_text(dispatcher: Dispatcher) -> str:
-    """The calls so far, by method and code, and the seconds they took."""
-    return "\n".join(_lines(dispatcher)) + "\n"
+def metrics_text(dispatcher: Dispatcher, scheduled: Mapping[str, int]) -> str:
+    """The calls so far, by method and code, and the seconds they took; and how often schedules fired, by outcome."""
+    return "\n".join([*_lines(dispatcher), *_scheduled(scheduled)]) + "\n"
+
+
+def _scheduled(outcomes: Mapping[str, int]) -> Iterator[str]:
+    yield "# HELP flytelite_scheduled_executions_total Times at which schedules fired, by what came of it."
+    yield "# TYPE flytelite_scheduled_executions_total counter"
+    for outcome, count in sorted(outcomes.items()):
+        yield f'flytelite_scheduled_executions_total{{outcome="{outcome}"}} {count}'
 
 
 def _lines(dispatcher: Dispatcher) -> Iterator[str]:

@@ -300,3 +300,15 @@ def _update() -> Iterator[Row]:
     scheduled = plan("v2", **deprecated, fixed_inputs={"literals": {"x": ONE}})
     words = "unknown schedule expression type"
     yield refused(UPDATE, "a deprecated schedule", second, words, given=(*HAVE_PLAN, scheduled))
+    never = {
+        "a time that never comes": ({"cron_schedule": {"schedule": "0 0 31 2 *"}}, "there is no time at which ["),
+        "a rate without a unit": ({"rate": {"value": 1, "unit": 7}}, "unsupported unit 7"),
+    }
+    for title, (schedule, words) in never.items():
+        scheduled = plan("v2", entity_metadata={"schedule": schedule}, fixed_inputs={"literals": {"x": ONE}})
+        yield refused(UPDATE, title, second, words, given=(*given, scheduled), then=_still_active())
+
+
+def _still_active() -> list[tuple[Call, Any]]:
+    """The first version is active as before: a refused activation swaps nothing."""
+    return [(Call(GET_ACTIVE, {"id": named("double")}), {"id": {"version": "v1"}})]

@@ -13,10 +13,12 @@ from google.protobuf import timestamp_pb2
 
 from flytelite.config import Settings
 from flytelite.server.admin.attributes import Attributes
+from flytelite.server.admin.changes import Changes
 from flytelite.server.admin.description_entities import DescriptionEntities
 from flytelite.server.admin.launch_plans import LaunchPlans
 from flytelite.server.admin.named_entities import NamedEntities
 from flytelite.server.admin.projects import Projects
+from flytelite.server.admin.schedules import Schedules
 from flytelite.server.admin.tasks import Tasks
 from flytelite.server.admin.workflows import Workflows
 from flytelite.server.store.memory import MemoryStore
@@ -72,7 +74,7 @@ def workflows(store, projects, tasks, named_entities, descriptions, settings, cl
 
 @pytest.fixture
 def launch_plans(store, projects, workflows, named_entities, clock) -> LaunchPlans:
-    return LaunchPlans(store, projects, workflows, named_entities, clock)
+    return LaunchPlans(store, projects, workflows, named_entities, schedules=Schedules(store, Changes()), clock=clock)
 
 
 def identifier(resource_type: int, name: str, version: str = "1") -> identifier_pb2.Identifier:

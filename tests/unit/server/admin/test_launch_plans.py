@@ -5,7 +5,6 @@ from flyteidl.admin import common_pb2, launch_plan_pb2, project_pb2, schedule_pb
 from flyteidl.core import identifier_pb2, interface_pb2, literals_pb2, types_pb2
 
 from flytelite.errors import AlreadyExists, InvalidArgument, NotFound
-from flytelite.server.admin.launch_plans import SCHEDULED_SINCE
 
 P, D = "flytesnacks", "development"
 ACTIVE, INACTIVE = launch_plan_pb2.ACTIVE, launch_plan_pb2.INACTIVE
@@ -247,17 +246,6 @@ def test_schedules_are_a_column(registered, launch_plan_request):
     assert listed(registered, filters="ne(schedule_type,NONE)") == ["cron:1", "rate:1"]
     assert listed(registered, filters="eq(schedule_type,RATE)") == ["rate:1"]
     assert listed(registered, filters="eq(launch_condition_type,SCHED)") == ["cron:1", "rate:1"]
-
-
-def test_a_schedule_counts_from_its_activation(registered, launch_plan_request):
-    request = launch_plan_request(fixed_inputs=fixed(x=1), entity_metadata=cron("@daily"))
-    registered.create(request)
-    key = f"{P}/{D}/w/1"
-    assert SCHEDULED_SINCE not in registered.records.get(key).extra
-    set_state(registered, request, ACTIVE)
-    since = registered.records.get(key).extra[SCHEDULED_SINCE]
-    set_state(registered, request, ACTIVE)
-    assert registered.records.get(key).extra[SCHEDULED_SINCE] > since
 
 
 @pytest.mark.parametrize(

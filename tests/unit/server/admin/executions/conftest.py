@@ -22,6 +22,7 @@ from flytelite.server.admin.executions import Executions
 from flytelite.server.admin.launch_plans import LaunchPlans
 from flytelite.server.admin.literal_maps import LiteralMaps
 from flytelite.server.admin.node_executions import NodeExecutions
+from flytelite.server.admin.schedules import Schedules
 from flytelite.server.admin.signals import Signals
 from flytelite.server.admin.task_executions import TaskExecutions
 from flytelite.server.admin.tasks import Tasks
@@ -105,7 +106,14 @@ class Admin:
         self.workflows = Workflows(
             store, projects, self.tasks, named_entities, descriptions, settings=settings, clock=clock
         )
-        self.launch_plans = LaunchPlans(store, projects, self.workflows, named_entities, clock)
+        self.launch_plans = LaunchPlans(
+            store,
+            projects,
+            self.workflows,
+            named_entities,
+            schedules=Schedules(store, self.changes),
+            clock=clock,
+        )
         self.literal_maps = LiteralMaps(store)
         self.executions = Executions(
             store,
