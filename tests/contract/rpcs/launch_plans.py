@@ -306,7 +306,8 @@ def _update() -> Iterator[Row]:
     }
     for title, (schedule, words) in never.items():
         scheduled = plan("v2", entity_metadata={"schedule": schedule}, fixed_inputs={"literals": {"x": ONE}})
-        yield refused(UPDATE, title, second, words, given=(*given, scheduled), then=_still_active())
+        given = (*HAVE_PLAN, activate(), scheduled)
+        yield refused(UPDATE, title, second, words, given=given, then=_still_active())
 
 
 def _still_active() -> list[tuple[Call, Any]]:
