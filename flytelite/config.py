@@ -24,7 +24,9 @@ Number = TypeVar("Number", int, float)
 
 DURABILITIES = ("full", "relaxed")
 """When a write is acknowledged: once it survives power loss, or once it survives the death of the server's process."""
-_CHOICES = {"executor": EXECUTORS, "durability": DURABILITIES}
+CONTAINERS = ("auto", "docker", "podman", "host", "never")
+"""What runs raw containers: an engine if one answers and else this machine, one of them, or nothing."""
+_CHOICES = {"executor": EXECUTORS, "durability": DURABILITIES, "containers": CONTAINERS}
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -53,6 +55,7 @@ class Settings:
     hold: float = 1.0
     raw_output_prefix: str = ""
     secrets_dir: str = ""
+    containers: str = "auto"
     executor: str = "fork"
     durability: str = "full"
     ephemeral: bool = False

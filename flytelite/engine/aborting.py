@@ -14,11 +14,11 @@ from flyteidl.admin import node_execution_pb2
 from flyteidl.core import execution_pb2
 
 from flytelite.engine import notes
+from flytelite.engine.attempts import put_away
 from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL, NodePhase, TaskPhase, node_event, task_event
 from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.record import Event, Note
 from flytelite.engine.run import Run
-from flytelite.engine.tasks.container import Place
 
 
 async def abort_all(run: Run, reason: str) -> None:
@@ -43,7 +43,7 @@ async def end_process(run: Run, intent: Note) -> Outcome:
     attempt = await run.services.executor.adopt(directory, str(intent["token"]))
     attempt.cancel()
     outcome = await attempt.wait()
-    await asyncio.to_thread(Place(directory).clear)
+    await asyncio.to_thread(put_away, intent)
     return outcome
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 
-from flytelite.engine import data, naming
-from flytelite.engine.executors.interface import Attempt, Command, Outcome
+from flytelite.engine import commands, data, naming
+from flytelite.engine.executors.interface import Attempt, Outcome
 from flytelite.engine.failures import SYSTEM, USER, execution_error
 from flytelite.engine.record import Note
 from flytelite.engine.run import Run
 from flytelite.engine.secrets.files import UnusableFile
-from flytelite.engine.secrets.grants import Grant, UnknownSecret
-from flytelite.engine.tasks import container, environment, results, templates
+from flytelite.engine.secrets.grants import UnknownSecret
+from flytelite.engine.tasks import container, container_engines, copilot, pods, results
+from flytelite.engine.tasks.refusals import BadTaskFormat
 from flytelite.engine.waiting import persistently, until_there_is_space
 
 
@@ -78,59 +79,76 @@ class Work:
         return [execution_pb2.TaskLog(name=name, uri=uri) for name, uri in (("task log", route), ("log file", file))]
 
 
-async def run(
-    work: Work,
-    intent: Note | None,
-    queued: Callable[[Note | None], None],
-    started: Callable[[], None],
-) -> results.Succeeded | results.Failed:
-    """Run the attempt, or take it over when an earlier engine left its ``intent``.
+class Reporter(Protocol):
+    """Whom an attempt tells how it goes."""
 
-    ``queued`` records the intent, which becomes durable before a process exists; it gets None when there will be
-    none. ``started`` is told that the process runs. Cancelling ends the process first. Never raises for what the task
-    does.
+    def queued(self, intent: Note | None, *remarks: str) -> None:
+        """Record the intent, which becomes durable before a process exists; None when there will be none."""
+
+    def started(self) -> None:
+        """The process runs."""
+
+
+async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Succeeded | results.Failed:
+    """Run the attempt as a process, or take it over when an earlier engine left its ``intent``.
+
+    Cancelling ends the process first. Never raises for what the task does.
     """
     masked: tuple[str, ...] | None = None
-    if intent is not None:
-        place = Path(str(intent["directory"]))
-        process = work.run.services.executor.adopt(place, str(intent["token"]))
-    else:
+    if intent is None:
         try:
-            command = await until_there_is_space(lambda: _command(work))
-        except container.BadTaskFormat as error:
-            queued(None)
-            return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
-        except (UnknownSecret, UnusableFile) as error:
-            queued(None)
-            return results.Failed(execution_error(USER, "SecretNotFound", str(error)), retryable=False)
-        except OSError as error:
-            queued(None)
+            prepared = await until_there_is_space(lambda: commands.prepare(work))
+        except (BadTaskFormat, UnknownSecret, UnusableFile, OSError) as error:
+            reporter.queued(None)
             return _not_started(error)
-        token = secrets.token_hex(16)
-        masked = command.masked
-        queued({"token": token, "directory": str(work.place.attempt), "argv": list(command.argv)})
+        masked = prepared.command.masked
+        intent = _intent(work, prepared)
+        reporter.queued(intent, *prepared.remarks)
         await work.run.services.sink.durable()
-        process = work.run.services.executor.start(work.place.attempt, token, command)
+        process = work.run.services.executor.start(work.place.attempt, str(intent["token"]), prepared.command)
+    else:
+        process = work.run.services.executor.adopt(Path(str(intent["directory"])), str(intent["token"]))
     starting = asyncio.ensure_future(process)
     try:
-        outcome = await _outcome(starting, started)
+        outcome = await _outcome(starting, reporter)
     except OSError as error:
         return _not_started(error)
     except asyncio.CancelledError:
         await _end(starting)
-        await asyncio.to_thread(work.place.clear)
+        await persistently(asyncio.ensure_future(asyncio.to_thread(put_away, intent)))
         raise
-    return await until_there_is_space(lambda: asyncio.to_thread(_result, work, outcome, masked))
+    return await until_there_is_space(lambda: asyncio.to_thread(_result, work, intent, outcome, masked))
 
 
-def _not_started(error: OSError) -> results.Failed:
+def _intent(work: Work, prepared: commands.Prepared) -> dict[str, Any]:
+    intent: dict[str, Any] = {
+        "token": secrets.token_hex(16),
+        "directory": str(work.place.attempt),
+        "argv": list(prepared.command.argv),
+    }
+    return intent | ({"removal": list(prepared.removal)} if prepared.removal else {})
+
+
+def put_away(intent: Note) -> None:
+    """Remove what only the running attempt needed, and end what its process may have left running. Blocks."""
+    if intent.get("removal"):
+        container_engines.remove([str(part) for part in intent["removal"]])
+    container.Place(Path(str(intent["directory"]))).clear()
+
+
+def _not_started(error: Exception) -> results.Failed:
+    """Why there is no process: something that another attempt will not change, or a machine that refuses."""
+    if isinstance(error, BadTaskFormat):
+        return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
+    if isinstance(error, UnknownSecret | UnusableFile):
+        return results.Failed(execution_error(USER, "SecretNotFound", str(error)), retryable=False)
     message = f"the process cannot be started: {error}"
     return results.Failed(execution_error(SYSTEM, "FailedToBuildResource", message), retryable=True)
 
 
-async def _outcome(starting: asyncio.Future[Attempt], started: Callable[[], None]) -> Outcome:
+async def _outcome(starting: asyncio.Future[Attempt], reporter: Reporter) -> Outcome:
     attempt = await asyncio.shield(starting)
-    started()
+    reporter.started()
     return await attempt.wait()
 
 
@@ -144,65 +162,18 @@ async def _end(starting: asyncio.Future[Attempt]) -> None:
     await persistently(asyncio.ensure_future(attempt.wait()))
 
 
-def _result(work: Work, outcome: Outcome, masked: tuple[str, ...] | None) -> results.Succeeded | results.Failed:
+def _result(
+    work: Work, intent: Note, outcome: Outcome, masked: tuple[str, ...] | None
+) -> results.Succeeded | results.Failed:
     """What came of it. ``masked`` is None for an attempt that an earlier engine started."""
-    declared = bool(work.template.interface.outputs.variables)
+    interface = work.template.interface
     id = work.run.id
     if masked is None:
         masked = work.run.services.secrets.masked(id.project, id.domain, work.template.security_context.secrets)
+    if pods.container_of(work.template).data_config.enabled and not outcome.lost and outcome.exit_code == 0:
+        copilot.collect(work.place.outputs, interface.outputs, work.output_directory, work.raw_prefix)
     results.mask(work.output_directory, masked)
+    declared = bool(interface.outputs.variables)
     result = results.judge(outcome, work.output_directory, declared, work.name, work.place.log)
-    work.place.clear()
+    put_away(intent if outcome.lost or outcome.exit_code else {**intent, "removal": []})
     return result
-
-
-async def _command(work: Work) -> Command:
-    """The attempt's command. Raises BadTaskFormat, UnknownSecret and UnusableFile."""
-    found = container.container_of(work.template)
-    grant = await asyncio.to_thread(_grant, work) if work.template.security_context.secrets else Grant()
-    made = await container.command(
-        found, _variables(work), _environment(work, found), work.place, work.run.services.bundles
-    )
-    if not grant.values:
-        return made
-    await asyncio.to_thread(grant.write, work.place.secrets)
-    return replace(made, secret_env=grant.environment(work.place.secrets), masked=grant.masked)
-
-
-def _grant(work: Work) -> Grant:
-    id = work.run.id
-    return work.run.services.secrets.grant(id.project, id.domain, work.template.security_context.secrets)
-
-
-def _variables(work: Work) -> templates.Variables:
-    def write_template() -> str:
-        path = work.inputs_file.with_name(data.TASK_TEMPLATE)
-        data.write_bytes(path, work.template.SerializeToString(deterministic=True))
-        return str(path)
-
-    return templates.Variables(
-        input=str(work.inputs_file),
-        input_prefix=str(work.inputs_file.parent),
-        output_prefix=str(work.output_directory),
-        raw_output_data_prefix=work.raw_prefix,
-        checkpoint_output_prefix=work.checkpoint,
-        previous_checkpoint_prefix=work.previous_checkpoint,
-        per_retry_unique_key=naming.per_retry_unique_key(work.name),
-        namespace=f"{work.run.id.project}-{work.run.id.domain}",
-        inputs=work.inputs,
-        task_template_path=write_template,
-    )
-
-
-def _environment(work: Work, found: tasks_pb2.Container) -> dict[str, str]:
-    """Later wins; the order is FlytePropeller's, on top of what this machine lends."""
-    services = work.run.services
-    workflow = work.run.launch.workflow.primary.template.id.name
-    return {
-        **services.host,
-        **{item.key: item.value for item in found.env},
-        **environment.of_execution(work.run.id, workflow, work.template.id, work.attempt),
-        **{item.key: item.value for item in work.run.launch.spec.envs.values},
-        **(environment.of_array_element(work.element) if work.element is not None else {}),
-        **environment.of_platform(services.endpoint),
-    }

@@ -23,7 +23,8 @@ from flytelite.engine.run import Run, Services, execution_bell, signal_bell
 from flytelite.engine.secrets.files import SecretFiles
 from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
-from flytelite.engine.tasks.environment import from_host
+from flytelite.engine.tasks.container_engines import Engines
+from flytelite.engine.tasks.environment import for_container_engine, from_host
 from flytelite.errors import FlyteError
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,9 @@ class Propeller:
             executor=executor or _executor(settings, host),
             bundles=Bundles(settings.data_dir / "bundles"),
             secrets=Secrets(SecretFiles(settings.secrets), os.environ),
+            engines=Engines(settings.containers),
             host=host,
+            engine_host=for_container_engine(os.environ),
         )
         self._entries: dict[_Key, _Entry] = {}
         self._stopping = False

@@ -15,6 +15,7 @@ from flytelite.engine.executors.interface import Executor
 from flytelite.engine.record import EventSink, Launch, ReadView
 from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
+from flytelite.engine.tasks.container_engines import Engines
 
 AUTO_ABORT = "Some node execution failed, auto-abort."
 
@@ -58,7 +59,9 @@ class Services:
     executor: Executor
     bundles: Bundles
     secrets: Secrets
+    engines: Engines
     host: dict[str, str]
+    engine_host: dict[str, str]
     bells: Bells = field(default_factory=Bells)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 
-from flytelite.engine import attempts, data, naming, notes
+from flytelite.engine import attempts, data, naming, notes, plugins
 from flytelite.engine.catalog import Artifact
 from flytelite.engine.events import TASK_TERMINAL, TaskPhase
 from flytelite.engine.failures import (
@@ -182,7 +182,7 @@ class Element:
         limit = asyncio.timeout(left)
         try:
             async with limit:
-                result = await attempts.run(self.work, self.note.get("intent"), self._queued, self._started)
+                result = await plugins.run(self.work, self.note.get("intent"), self)
         except TimeoutError:
             if limit.expired():
                 raise timeout_expired(timeout) from None
@@ -202,12 +202,14 @@ class Element:
         elif self.phase != TaskPhase.UNDEFINED:
             self._change(TaskPhase.ABORTED)
 
-    def _queued(self, intent: Note | None) -> None:
+    def queued(self, intent: Note | None, *remarks: str) -> None:
+        """The current attempt exists; what is remarked of it is in its log."""
         if intent is not None:
             self.note["intent"] = dict(intent)
         self._change(TaskPhase.QUEUED)
 
-    def _started(self) -> None:
+    def started(self) -> None:
+        """The process of the current attempt runs."""
         self._change(TaskPhase.RUNNING)
 
     def _change(self, phase: int, others: Mapping[str, Note | None] | None = None) -> None:

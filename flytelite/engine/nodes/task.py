@@ -11,16 +11,14 @@ from typing import Any
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 from flyteidl.event import event_pb2
 
-from flytelite.engine import attempts, data
+from flytelite.engine import attempts, data, plugins
 from flytelite.engine.catalog import Artifact
 from flytelite.engine.events import NodePhase, TaskPhase, task_event
 from flytelite.engine.failures import NodeFailed, verdict
 from flytelite.engine.nodes import caching, dynamic
 from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.engine.record import Note
-from flytelite.engine.tasks import echo, results
-
-CONTAINER_PLUGIN = "container"
+from flytelite.engine.tasks import results
 
 
 async def cached(node: NodeRun) -> Finished | None:
@@ -66,7 +64,7 @@ async def _run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
         return await dynamic.run(node, template)
     report = Report(node, template)
     try:
-        result = await _result(report)
+        result = await plugins.run(report.work, node.note.get("intent"), report)
     except asyncio.CancelledError:
         report.aborted()
         raise
@@ -79,17 +77,6 @@ async def _run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
     if result.futures is not None:
         return await dynamic.run(node, template)
     return Finished(result.outputs, node.outputs_file)
-
-
-async def _result(report: Report) -> results.Succeeded | results.Failed:
-    """What comes of the attempt: most tasks are processes, an echo is done at once."""
-    work = report.work
-    if report.template.type != echo.TYPE:
-        return await attempts.run(work, report.node.note.get("intent"), report.queued, report.started)
-    result = echo.echo(report.template, work.inputs)
-    if isinstance(result, results.Succeeded) and result.outputs is not None:
-        await data.write_literals(work.output_directory / data.OUTPUTS, result.outputs)
-    return result
 
 
 class Report:
@@ -110,12 +97,15 @@ class Report:
             recovered_checkpoint=str(node.note.get("checkpoint", "")),
         )
 
-    def queued(self, intent: Note | None) -> None:
+    def queued(self, intent: Note | None, *remarks: str) -> None:
         """The attempt exists: its intent, its first event and the node's RUNNING are one batch."""
         node = self.node
         if intent is not None:
             node.note["intent"] = dict(intent)
-        node.pending.append(self._event(TaskPhase.QUEUED, reason="task submitted"))
+        event = self._event(TaskPhase.QUEUED, reason="task submitted")
+        for remark in remarks:
+            event.reasons.add(reason=remark, occurred_at=event.occurred_at)
+        node.pending.append(event)
         self._promise_deck()
         node.advance(NodePhase.RUNNING)
         self.known = True
@@ -169,7 +159,7 @@ class Report:
         node = self.node
         metadata = event_pb2.TaskExecutionMetadata(
             generated_name=self.work.name,
-            plugin_identifier=echo.TYPE if self.template.type == echo.TYPE else CONTAINER_PLUGIN,
+            plugin_identifier=plugins.identifier(node.services, self.template),
             instance_class=(
                 event_pb2.TaskExecutionMetadata.INTERRUPTIBLE
                 if node.interruptible(int(node.note["system_failures"]))

@@ -13,19 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyteidl.core import literals_pb2, tasks_pb2
-from google.protobuf import json_format
+from flyteidl.core import tasks_pb2
 
 from flytelite.engine import data
 from flytelite.engine.executors.interface import Command
 from flytelite.engine.tasks import bundles, templates
+from flytelite.engine.tasks.refusals import BadTaskFormat
 
 ENTRYPOINTS = frozenset({"pyflyte-execute", "pyflyte-map-execute", bundles.FAST_EXECUTE})
-PRIMARY_CONTAINER = "primary_container_name"
-
-
-class BadTaskFormat(Exception):
-    """The template cannot be made into a command on this machine."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,16 @@ class Place:
         return self.attempt / "tmp"
 
     @property
+    def inputs(self) -> Path:
+        """The inputs of a raw container, as files."""
+        return self.attempt / "inputs"
+
+    @property
+    def outputs(self) -> Path:
+        """The files that a raw container leaves."""
+        return self.attempt / "outputs"
+
+    @property
     def secrets(self) -> Path:
         """The files of the attempt's secrets."""
         return self.attempt / "secrets"
@@ -62,33 +67,8 @@ class Place:
 
     def clear(self) -> None:
         """Remove what only the running process needed; the log and the exit record stay."""
-        for directory in (self.secrets, self.work, self.temporary):
+        for directory in (self.secrets, self.work, self.temporary, self.inputs, self.outputs):
             data.remove_tree(directory)
-
-
-def container_of(template: tasks_pb2.TaskTemplate) -> tasks_pb2.Container:
-    """The container of the task; of a pod its primary one. Raises BadTaskFormat when it has none."""
-    target = template.WhichOneof("target")
-    if target == "container":
-        return template.container
-    if target == "k8s_pod":
-        return _primary(template)
-    raise BadTaskFormat(
-        f"a task of type [{template.type}] runs no command; flytelite has no plugin for it"
-        " and it can only run tasks with a container"
-    )
-
-
-def _primary(template: tasks_pb2.TaskTemplate) -> tasks_pb2.Container:
-    name = template.config.get(PRIMARY_CONTAINER, "")
-    containers = json_format.MessageToDict(template.k8s_pod.pod_spec).get("containers", [])
-    for item in containers:
-        if item.get("name") == name or (not name and len(containers) == 1):
-            container = tasks_pb2.Container(command=item.get("command", []), args=item.get("args", []))
-            for variable in item.get("env", []):
-                container.env.append(literals_pb2.KeyValuePair(key=variable["name"], value=variable.get("value", "")))
-            return container
-    raise BadTaskFormat(f"Primary container [{name}] not found in the task's pod specification")
 
 
 async def command(
@@ -109,14 +89,11 @@ async def command(
             await cache.place(prepared.missing, place.work)
     except (templates.UnknownInput, bundles.UnusableBundle) as error:
         raise BadTaskFormat(str(error)) from error
-    if not prepared.argv:
-        raise BadTaskFormat("neither command nor args of the task's container are set")
-    environment = dict(env)
-    environment["TMPDIR"] = str(place.temporary)
+    environment = with_temporary(env, place)
     if prepared.has_code:
         paths = [environment.get("PYTHONPATH", ""), str(place.work)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return Command(argv=_program(prepared.argv, environment), env=environment, cwd=place.work, log=place.log)
+    return Command(argv=program(prepared.argv, environment), env=environment, cwd=place.work, log=place.log)
 
 
 @dataclass(frozen=True)
@@ -146,7 +123,15 @@ def _prepare(
     return _Prepared(fast.command, has_code=True, missing="" if there else fast.distribution)
 
 
-def _program(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
+def with_temporary(env: Mapping[str, str], place: Place) -> dict[str, str]:
+    """The environment with the attempt's own directory for temporary files."""
+    return {**env, "TMPDIR": str(place.temporary)}
+
+
+def program(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
+    """The command with the path of its program. Raises BadTaskFormat when that is not on this machine."""
+    if not argv:
+        raise BadTaskFormat("neither command nor args of the task's container are set")
     found = shutil.which(argv[0], path=env.get("PATH"))
     if found is not None:
         return (found, *argv[1:])

@@ -49,6 +49,12 @@ def from_host(host: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+def for_container_engine(host: Mapping[str, str]) -> dict[str, str]:
+    """The variables that docker's or podman's own command gets: how it finds its daemon and its configuration."""
+    prefixes = ("CONTAINER", "DOCKER_", "PODMAN_", "XDG_")
+    return {**from_host(host), **{name: value for name, value in host.items() if name.startswith(prefixes)}}
+
+
 def of_execution(
     execution: identifier_pb2.WorkflowExecutionIdentifier,
     workflow_name: str,

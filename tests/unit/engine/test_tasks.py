@@ -15,8 +15,9 @@ from google.protobuf import json_format
 
 from flytelite.config import Settings
 from flytelite.engine import data
-from flytelite.engine.tasks.container import BadTaskFormat, container_of
 from flytelite.engine.tasks.environment import from_host
+from flytelite.engine.tasks.pods import container_of
+from flytelite.engine.tasks.refusals import BadTaskFormat
 
 SUCCEEDED = execution_pb2.WorkflowExecution.SUCCEEDED
 FAILED = execution_pb2.WorkflowExecution.FAILED

@@ -1,0 +1,135 @@
+"""A task's template as the command of one attempt, with all that the attempt finds around it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from flyteidl.core import tasks_pb2
+
+from flytelite.engine import data, naming
+from flytelite.engine.executors.interface import Command
+from flytelite.engine.secrets.grants import Grant
+from flytelite.engine.tasks import container, environment, pods, raw_containers, task_types, templates
+from flytelite.engine.tasks.container_engines import Engine
+
+if TYPE_CHECKING:
+    from flytelite.engine.attempts import Work
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``remarks`` are for people. ``removal`` is a command that ends what the command's own end may leave running."""
+
+    command: Command
+    remarks: tuple[str, ...] = ()
+    removal: tuple[str, ...] = ()
+
+
+async def prepare(work: Work) -> Prepared:
+    """Make the attempt's directories and its command.
+
+    Raises BadTaskFormat, UnknownSecret and UnusableFile, and OSError when a file cannot be written.
+    """
+    adaptation = task_types.type_of(work.template).adapt(work.template)
+    found = pods.container_of(work.template)
+    remarks = (*adaptation.remarks, *pods.remarks(work.template))
+    grant = await asyncio.to_thread(_grant, work) if work.template.security_context.secrets else Grant()
+    if found.data_config.enabled:
+        prepared = await _prepare_raw(work, found, grant, remarks)
+    else:
+        env = {**work.run.services.host, **adaptation.env, **_environment(work, found)}
+        made = await container.command(found, _variables(work), env, work.place, work.run.services.bundles)
+        prepared = Prepared(made, remarks)
+        if grant.values:
+            secret_env = grant.environment(work.place.secrets)
+            prepared = replace(prepared, command=replace(made, secret_env=secret_env, masked=grant.masked))
+    if grant.files or prepared.remarks:
+        await asyncio.to_thread(_write, work, grant, prepared.remarks)
+    return prepared
+
+
+async def _prepare_raw(work: Work, found: tasks_pb2.Container, grant: Grant, remarks: tuple[str, ...]) -> Prepared:
+    services = work.run.services
+    raw = raw_containers.RawContainer(found, work.place)
+    engine = await services.engines.find()
+
+    def make() -> Prepared:
+        work.place.make()
+        raw.write_inputs(work.inputs, raw.input_path if engine is not None else str(work.place.inputs))
+        return _in_engine(work, raw, grant, engine) if engine is not None else _on_host(work, raw, grant)
+
+    prepared = await asyncio.to_thread(make)
+    return replace(prepared, remarks=(*remarks, *prepared.remarks))
+
+
+def _in_engine(work: Work, raw: raw_containers.RawContainer, grant: Grant, engine: Engine) -> Prepared:
+    argv = raw.in_engine(engine, work.name, _variables(work), _environment(work, raw.container), grant)
+    command = Command(
+        argv=argv,
+        env=container.with_temporary(work.run.services.engine_host, work.place),
+        cwd=work.place.work,
+        log=work.place.log,
+        secret_env=grant.environment(raw_containers.SECRETS_PATH),
+        masked=grant.masked,
+    )
+    return Prepared(command, removal=engine.removal(work.name))
+
+
+def _on_host(work: Work, raw: raw_containers.RawContainer, grant: Grant) -> Prepared:
+    found = raw.on_host()
+    env = container.with_temporary({**work.run.services.host, **_environment(work, found)}, work.place)
+    command = Command(
+        argv=container.program(templates.render([*found.command, *found.args], _variables(work)), env),
+        env=env,
+        cwd=work.place.work,
+        log=work.place.log,
+        secret_env=grant.environment(work.place.secrets),
+        masked=grant.masked,
+    )
+    return Prepared(command, (raw_containers.host_remark(raw.container.image, work.run.services.engines.allowed),))
+
+
+def _write(work: Work, grant: Grant, remarks: tuple[str, ...]) -> None:
+    """What has to be there before the process: the files of secrets, and the first lines of the log."""
+    grant.write(work.place.secrets)
+    with work.place.log.open("a", encoding="utf-8") as log:
+        log.writelines(f"flytelite: {remark}\n" for remark in remarks)
+
+
+def _grant(work: Work) -> Grant:
+    id = work.run.id
+    return work.run.services.secrets.grant(id.project, id.domain, work.template.security_context.secrets)
+
+
+def _variables(work: Work) -> templates.Variables:
+    def write_template() -> str:
+        path = work.inputs_file.with_name(data.TASK_TEMPLATE)
+        data.write_bytes(path, work.template.SerializeToString(deterministic=True))
+        return str(path)
+
+    return templates.Variables(
+        input=str(work.inputs_file),
+        input_prefix=str(work.inputs_file.parent),
+        output_prefix=str(work.output_directory),
+        raw_output_data_prefix=work.raw_prefix,
+        checkpoint_output_prefix=work.checkpoint,
+        previous_checkpoint_prefix=work.previous_checkpoint,
+        per_retry_unique_key=naming.per_retry_unique_key(work.name),
+        namespace=f"{work.run.id.project}-{work.run.id.domain}",
+        inputs=work.inputs,
+        task_template_path=write_template,
+    )
+
+
+def _environment(work: Work, found: tasks_pb2.Container) -> dict[str, str]:
+    """Later wins; the order is FlytePropeller's. What this machine lends comes before all of it."""
+    workflow = work.run.launch.workflow.primary.template.id.name
+    return {
+        **{item.key: item.value for item in found.env},
+        **environment.of_execution(work.run.id, workflow, work.template.id, work.attempt),
+        **{item.key: item.value for item in work.run.launch.spec.envs.values},
+        **(environment.of_array_element(work.element) if work.element is not None else {}),
+        **environment.of_platform(work.run.services.endpoint),
+    }

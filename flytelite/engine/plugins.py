@@ -1,0 +1,30 @@
+"""How the attempt of a task runs, by the type of the task."""
+
+from __future__ import annotations
+
+from flyteidl.core import tasks_pb2
+
+from flytelite.engine import attempts, data
+from flytelite.engine.attempts import Reporter, Work
+from flytelite.engine.record import Note
+from flytelite.engine.run import Services
+from flytelite.engine.tasks import echo, results, task_types
+
+
+def identifier(services: Services, template: tasks_pb2.TaskTemplate) -> str:
+    """The plugin that events name."""
+    return task_types.type_of(template).plugin
+
+
+async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Succeeded | results.Failed:
+    """Run the attempt, or go on with what an earlier engine began and noted as its ``intent``."""
+    if work.template.type == echo.TYPE:
+        return await _echo(work)
+    return await attempts.run(work, intent, reporter)
+
+
+async def _echo(work: Work) -> results.Succeeded | results.Failed:
+    result = echo.echo(work.template, work.inputs)
+    if isinstance(result, results.Succeeded) and result.outputs is not None:
+        await data.write_literals(work.output_directory / data.OUTPUTS, result.outputs)
+    return result
