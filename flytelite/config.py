@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flytelite.errors import InvalidArgument
+from flytelite.quantities import parse as parse_quantity
 
 DEFAULT_PORT = 30080
 MAX_PORT = 65535
@@ -19,6 +20,7 @@ FILE_NAME = "flytelite.yaml"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 EXECUTORS = ("fork", "subprocess")
 """How flytekit's tasks start: forked from a process that has imported flytekit, or as new processes."""
+RESOURCES = ("cpu", "memory", "gpu", "ephemeral_storage")
 
 Number = TypeVar("Number", int, float)
 
@@ -35,8 +37,9 @@ class Settings:
     """Everything that can be chosen about one server.
 
     Sizes are bytes, durations seconds. ``hold`` is how long GetExecution over gRPC may wait for the end of a running
-    execution; 0 never waits. Defaults that FlyteAdmin has too carry its value
-    (``flyteadmin/pkg/runtime/application_config_provider.go``).
+    execution; 0 never waits. ``task_resource_defaults`` and ``task_resource_limits`` are what tasks get that ask for
+    nothing, and the most they may ask for (``cpu=500m``), where TASK_RESOURCE attributes do not say otherwise. Defaults
+    that FlyteAdmin has too carry its value (``flyteadmin/pkg/runtime/application_config_provider.go``).
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +52,8 @@ class Settings:
     domains: tuple[str, ...] = ("development", "staging", "production")
     max_parallelism: int = 25
     max_workflow_nodes: int = 0
+    task_resource_defaults: tuple[str, ...] = ()
+    task_resource_limits: tuple[str, ...] = ()
     max_inline_bytes: int = 2 * 1024 * 1024
     max_message_bytes: int = 64 * 1024 * 1024
     max_upload_expiry: int = 3600
@@ -154,12 +159,25 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _number(name, float(value))
         if kind is tuple:
             items = value.split(",") if isinstance(value, str) else value
-            return tuple(str(item).strip() for item in items if str(item).strip())
+            if isinstance(items, dict):
+                items = (f"{key}={item}" for key, item in items.items())
+            strings = tuple(str(item).strip() for item in items if str(item).strip())
+            if name in ("task_resource_defaults", "task_resource_limits"):
+                _check_resources(strings)
+            return strings
         if name in _CHOICES and value not in _CHOICES[name]:
             raise ValueError(f"it is one of {', '.join(_CHOICES[name])}")
         return str(value)
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"setting {name} from {source} has an unusable value {value!r}: {error}") from error
+
+
+def _check_resources(items: Iterable[str]) -> None:
+    for item in items:
+        resource, _, quantity = item.partition("=")
+        if resource not in RESOURCES:
+            raise ValueError(f"{item} is none of {', '.join(f'{name}=QUANTITY' for name in RESOURCES)}")
+        parse_quantity(quantity)
 
 
 def _number(name: str, value: Number) -> Number:

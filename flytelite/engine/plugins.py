@@ -6,9 +6,10 @@ from flyteidl.core import tasks_pb2
 
 from flytelite.engine import attempts, data
 from flytelite.engine.attempts import Reporter, Work
+from flytelite.engine.failures import USER, execution_error
 from flytelite.engine.record import Note
 from flytelite.engine.run import Services
-from flytelite.engine.tasks import echo, results, task_types
+from flytelite.engine.tasks import echo, plugin_choice, results, task_types
 
 
 def identifier(services: Services, template: tasks_pb2.TaskTemplate) -> str:
@@ -18,9 +19,21 @@ def identifier(services: Services, template: tasks_pb2.TaskTemplate) -> str:
 
 async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Succeeded | results.Failed:
     """Run the attempt, or go on with what an earlier engine began and noted as its ``intent``."""
+    if intent is None and (refused := _refusal(work)) is not None:
+        reporter.queued(None)
+        return refused
     if work.template.type == echo.TYPE:
         return await _echo(work)
     return await attempts.run(work, intent, reporter)
+
+
+def _refusal(work: Work) -> results.Failed | None:
+    """The end of an attempt whose plugin may not run it."""
+    plugin = identifier(work.run.services, work.template)
+    message = plugin_choice.refusal(work.template.type, plugin, work.run.launch.plugin_overrides)
+    if message is None:
+        return None
+    return results.Failed(execution_error(USER, "UnsupportedTaskTypeError", message), retryable=False)
 
 
 async def _echo(work: Work) -> results.Succeeded | results.Failed:

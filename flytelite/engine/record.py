@@ -8,10 +8,11 @@ atomic batch as the events it belongs to, so the two never disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from flyteidl.admin import execution_pb2, launch_plan_pb2, node_execution_pb2, signal_pb2, task_execution_pb2
+from flyteidl.admin.matchable_resource_pb2 import PluginOverrides, TaskResourceAttributes
 from flyteidl.core import compiler_pb2, identifier_pb2, literals_pb2
 from flyteidl.event import event_pb2
 
@@ -26,7 +27,9 @@ class Launch:
 
     ``spec`` holds the values after merging request, launch plan, attributes and defaults (max_parallelism, envs,
     raw_output_data_config, interruptible, overwrite_cache, labels, security_context), not the spec as it was sent.
-    ``phase`` and ``abort_cause`` tell a restarted engine where the execution stands.
+    ``task_resources`` is what tasks get by default and the most they may have (``resources.effective_resources``),
+    ``plugin_overrides`` which plugins are to run which types of tasks. ``phase`` and ``abort_cause`` tell a restarted
+    engine where the execution stands.
     """
 
     id: identifier_pb2.WorkflowExecutionIdentifier
@@ -35,6 +38,8 @@ class Launch:
     spec: execution_pb2.ExecutionSpec
     phase: int
     abort_cause: str = ""
+    task_resources: TaskResourceAttributes = field(default_factory=TaskResourceAttributes)
+    plugin_overrides: PluginOverrides = field(default_factory=PluginOverrides)
 
 
 class ReadView(Protocol):

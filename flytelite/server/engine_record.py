@@ -45,6 +45,7 @@ class EngineRecord:
         workflow = self._control_plane.workflows.closure(workflow_id)
         if workflow is None:
             raise NotFound(f"workflow {workflow_id.name} of version {workflow_id.version} does not exist")
+        platform = executions.platform(id)
         return Launch(
             id=execution.id,
             workflow=workflow,
@@ -52,6 +53,8 @@ class EngineRecord:
             spec=executions.resolved_spec(id),
             phase=execution.closure.phase,
             abort_cause=execution.closure.abort_metadata.cause,
+            task_resources=platform.task_resources,
+            plugin_overrides=platform.plugin_overrides,
         )
 
     def unfinished(self) -> list[identifier_pb2.WorkflowExecutionIdentifier]:

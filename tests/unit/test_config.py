@@ -59,3 +59,20 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str, reason: 
     with pytest.raises(InvalidArgument, match=reason) as refused:
         config.load({}, {}, tmp_path)
     assert "flytelite.yaml" in refused.value.message
+
+
+def test_resources_of_tasks_are_a_mapping_or_a_list(tmp_path: Path) -> None:
+    (tmp_path / "flytelite.yaml").write_text("task_resource_defaults: {cpu: 500m, memory: 1Gi}\n")
+    environ = {"FLYTELITE_TASK_RESOURCE_LIMITS": "cpu=2,gpu=1"}
+    settings = config.load({}, environ, tmp_path)
+    assert settings.task_resource_defaults == ("cpu=500m", "memory=1Gi")
+    assert settings.task_resource_limits == ("cpu=2", "gpu=1")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("cores=2", "is none of cpu=QUANTITY"), ("cpu=many", "a number with an optional suffix"), ("cpu", "suffix")],
+)
+def test_resources_that_are_none(tmp_path: Path, value: str, reason: str) -> None:
+    with pytest.raises(InvalidArgument, match=reason):
+        config.load({}, {"FLYTELITE_TASK_RESOURCE_LIMITS": value}, tmp_path)

@@ -6,6 +6,7 @@ flyteadmin/pkg/repositories/gormimpl/resource_repo.go.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from flyteidl.admin import (
@@ -74,6 +75,9 @@ class Attributes:
         self._projects = projects
         self._settings = settings
         self._clock = clock
+        self._task_resources = matchable_resource_pb2.TaskResourceAttributes()
+        _set_resources(self._task_resources.defaults, settings.task_resource_defaults)
+        _set_resources(self._task_resources.limits, settings.task_resource_limits)
         self._records = Records(store, _SCHEMA, matchable_resource_pb2.MatchableAttributesConfiguration)
 
     def resolve(
@@ -92,6 +96,12 @@ class Attributes:
         config.interruptible.value = False
         config.raw_output_data_config.output_location_prefix = self._settings.raw_data_prefix
         return config
+
+    def task_resources(self, project: str, domain: str, workflow: str) -> matchable_resource_pb2.TaskResourceAttributes:
+        """What tasks get by default and the most they may ask for: the most specific TASK_RESOURCE attributes, else the
+        settings (``flyteadmin/pkg/manager/impl/util/resources.go``, GetTaskResources). Shared: never change them."""
+        found = self.resolve(project, domain, workflow, "", matchable_resource_pb2.TASK_RESOURCE)
+        return self._task_resources if found is None else found.task_resource_attributes
 
     def update_project(
         self, request: project_attributes_pb2.ProjectAttributesUpdateRequest
@@ -261,6 +271,12 @@ class Attributes:
         with self._store.batch():
             for key in self._records.table.keys(Query(tuple(conditions))):
                 self._records.remove(key)
+
+
+def _set_resources(spec: matchable_resource_pb2.TaskResourceSpec, items: Iterable[str]) -> None:
+    for item in items:
+        name, _, quantity = item.partition("=")
+        setattr(spec, name, quantity)
 
 
 def _key(level: Level, kind: int) -> str:

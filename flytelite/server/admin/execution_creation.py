@@ -18,7 +18,7 @@ from google.protobuf import json_format, timestamp_pb2
 
 from flytelite.errors import InvalidArgument
 from flytelite.server.admin import phases, validation
-from flytelite.server.admin.execution_settings import Config
+from flytelite.server.admin.execution_settings import Config, Platform
 from flytelite.server.admin.execution_tables import ENTITY_PARTS
 from flytelite.server.admin.filters import timestamp_text
 from flytelite.server.admin.identifiers import entity_key, execution_key, join
@@ -48,6 +48,7 @@ class Draft:
     id: identifier_pb2.WorkflowExecutionIdentifier
     spec: execution_pb2.ExecutionSpec
     config: Config
+    platform: Platform
     launch_plan: launch_plan_pb2.LaunchPlan
     origin: Origin
     inputs_uri: str
@@ -135,7 +136,7 @@ def record(draft: Draft, message: execution_pb2.Execution) -> Record[execution_p
         "state": execution_pb2.EXECUTION_ACTIVE,
         **_launched(draft),
     }
-    extra = {"config": json_format.MessageToDict(draft.config)}
+    extra = {"config": json_format.MessageToDict(draft.config), **draft.platform.document()}
     return Record(execution_key(draft.id), message, columns, extra)
 
 

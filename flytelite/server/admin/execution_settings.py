@@ -6,9 +6,13 @@ flyteadmin/pkg/manager/impl/util/shared.go (MergeIntoExecConfig).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2, matchable_resource_pb2
+from flyteidl.core import identifier_pb2
+from google.protobuf import json_format
 
 from flytelite.config import Settings
 from flytelite.errors import InvalidArgument
@@ -16,6 +20,27 @@ from flytelite.server.admin.attributes import Attributes
 from flytelite.server.admin.projects import Projects
 
 Config: TypeAlias = matchable_resource_pb2.WorkflowExecutionConfig
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What holds for all tasks of an execution, beside what they say themselves."""
+
+    task_resources: matchable_resource_pb2.TaskResourceAttributes
+    plugin_overrides: matchable_resource_pb2.PluginOverrides
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, without what says nothing."""
+        messages = {"task_resources": self.task_resources, "plugin_overrides": self.plugin_overrides}
+        return {name: json_format.MessageToDict(message) for name, message in messages.items() if message.ByteSize()}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Platform:
+        """What ``document`` made; nothing special where it says nothing."""
+        platform = cls(matchable_resource_pb2.TaskResourceAttributes(), matchable_resource_pb2.PluginOverrides())
+        json_format.ParseDict(document.get("task_resources", {}), platform.task_resources)
+        json_format.ParseDict(document.get("plugin_overrides", {}), platform.plugin_overrides)
+        return platform
 
 
 class ExecutionSettings:
@@ -47,6 +72,21 @@ class ExecutionSettings:
         merge(config, self._defaults)
         self.add_project_labels(request.project, config.labels.values)
         return config
+
+    def platform(
+        self,
+        id: identifier_pb2.WorkflowExecutionIdentifier,
+        workflow: identifier_pb2.Identifier,
+        launch_plan: str,
+    ) -> Platform:
+        """TASK_RESOURCE attributes of the workflow, and PLUGIN_OVERRIDE attributes for the execution; as FlyteAdmin
+        does, the former go by the workflow's project and domain, the latter by the execution's."""
+        kind = matchable_resource_pb2.PLUGIN_OVERRIDE
+        overrides = self._attributes.resolve(id.project, id.domain, workflow.name, launch_plan, kind)
+        return Platform(
+            self._attributes.task_resources(workflow.project, workflow.domain, workflow.name),
+            matchable_resource_pb2.PluginOverrides() if overrides is None else overrides.plugin_overrides,
+        )
 
     def add_project_labels(self, project: str, labels: Any) -> None:
         """Add the project's labels to a map, except those whose key is there already."""

@@ -23,7 +23,7 @@ from flytelite.server.admin.execution_creation import Draft, Origin
 from flytelite.server.admin.execution_inputs import merge_inputs
 from flytelite.server.admin.execution_list import active_only, execution_listing
 from flytelite.server.admin.execution_messages import not_found, trim_error
-from flytelite.server.admin.execution_settings import Config, ExecutionSettings, resolved_spec
+from flytelite.server.admin.execution_settings import Config, ExecutionSettings, Platform, resolved_spec
 from flytelite.server.admin.execution_tables import EXECUTION_TAGS, EXECUTIONS, NODE_EXECUTIONS
 from flytelite.server.admin.filters import timestamp_text
 from flytelite.server.admin.identifiers import execution_key, join, node_execution_key, text
@@ -206,6 +206,10 @@ class Executions:
         record = self._existing(id)
         return resolved_spec(record.message.spec, json_format.ParseDict(record.extra["config"], Config()))
 
+    def platform(self, id: Id) -> Platform:
+        """What held for all of its tasks when it was created. Raises NotFound."""
+        return Platform.of(self._existing(id).extra)
+
     def unfinished(self) -> builtins.list[Id]:
         """Every execution that has not ended, oldest first."""
         running = Condition("phase", Operator.IN, phases.UNFINISHED)
@@ -267,10 +271,12 @@ class Executions:
             self._settings.add_project_labels(request.project, spec.labels.values)
         if not is_single_task:
             self._check_concurrency(launch_plan)
+        id = self._free_id(request)
         return Draft(
-            id=self._free_id(request),
+            id=id,
             spec=spec,
             config=config,
+            platform=self._settings.platform(id, launch_plan.spec.workflow_id, launch_plan.id.name),
             launch_plan=launch_plan,
             origin=origin,
             inputs_uri=self._literal_maps.offload(inputs),

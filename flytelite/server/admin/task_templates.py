@@ -16,8 +16,8 @@ from flyteidl.core import identifier_pb2, tasks_pb2
 from google.protobuf import json_format
 
 from flytelite.errors import InvalidArgument
+from flytelite.quantities import parse, parse_or_zero
 from flytelite.server.admin.identifiers import text
-from flytelite.server.admin.quantities import parse, parse_or_zero
 from flytelite.server.admin.validation import missing, require
 
 _CHECKED = {
@@ -47,7 +47,7 @@ Quantities = Mapping[str, Quantity]
 
 
 def platform_limits(limits: matchable_resource_pb2.TaskResourceSpec) -> Quantities:
-    """The limits that TASK_RESOURCE attributes set; what is 0 or no quantity limits nothing."""
+    """The limits that TASK_RESOURCE attributes or the settings set; what is 0 or no quantity limits nothing."""
     written = {
         "CPU": limits.cpu,
         "GPU": limits.gpu,

@@ -6,7 +6,7 @@ flyteadmin/pkg/repositories/transformers/task.go.
 
 from __future__ import annotations
 
-from flyteidl.admin import common_pb2, matchable_resource_pb2, task_pb2
+from flyteidl.admin import common_pb2, task_pb2
 from flyteidl.core import compiler_pb2, identifier_pb2, tasks_pb2
 
 from flytelite.compiler.digests import message_digest
@@ -107,10 +107,7 @@ class Tasks:
         self._projects.check(request.id.project, request.id.domain)
         if not request.spec.HasField("template"):
             raise missing("spec")
-        attributes = self._attributes.resolve(
-            request.id.project, request.id.domain, "", "", matchable_resource_pb2.TASK_RESOURCE
-        )
-        limits = platform_limits(attributes.task_resource_attributes.limits) if attributes else {}
+        limits = platform_limits(self._attributes.task_resources(request.id.project, request.id.domain, "").limits)
         check_template(request.id, request.spec.template, limits)
 
     def _insert(

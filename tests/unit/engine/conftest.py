@@ -10,6 +10,7 @@ import pickle
 import sys
 import tarfile
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,9 @@ class Ledger:
         self.executions[_key(id)] = execution_pb2.Execution(id=id, spec=spec)
         return id
 
+    def override_plugins(self, id, overrides) -> None:
+        self.launches[_key(id)] = replace(self.launches[_key(id)], plugin_overrides=overrides)
+
     def terminate(self, id, cause="enough"):
         closure = self.executions[_key(id)].closure
         closure.phase = core.WorkflowExecution.ABORTING
@@ -104,7 +108,7 @@ class Ledger:
         if found is None:
             raise NotFound("no such execution")
         closure = self.executions[_key(id)].closure
-        return Launch(found.id, found.workflow, found.inputs, found.spec, closure.phase, closure.abort_metadata.cause)
+        return replace(found, phase=closure.phase, abort_cause=closure.abort_metadata.cause)
 
     def unfinished(self):
         return [one.id for one in self.executions.values() if one.closure.phase not in WORKFLOW_TERMINAL]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flyteidl.admin import common_pb2
+from flyteidl.admin import common_pb2, matchable_resource_pb2
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 from flyteidl.event import event_pb2
 from google.protobuf import json_format
@@ -139,6 +139,56 @@ def wf(a: int) -> int:
     assert closure.phase == SUCCEEDED, closure
     assert bench.outputs() == {"o0": "4"}
     assert bench.ledger.phases("n0") == ["QUEUED", "TE0 SUCCEEDED", "SUCCEEDED"]
+
+
+PLUGINS = """
+from flytekit import map_task, task, workflow
+from flytekit.core.task import Echo
+
+echo = Echo(name="echo", inputs={"a": int})
+
+@task
+def same(a: int) -> int:
+    return a
+
+@workflow
+def wf(a: int) -> int:
+    return same(a=a)
+
+@workflow
+def echoing(a: int) -> int:
+    return echo(a=a)
+
+@workflow
+def mapped(a: int) -> list[int]:
+    return map_task(same)(a=[a])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "type", "plugins", "behavior", "runs"),
+    [
+        ("wf", "python-task", ["spark"], "FAIL", False),
+        ("mapped", "python-task", ["spark"], "FAIL", False),
+        ("echoing", "echo", ["container"], "FAIL", False),
+        ("wf", "python-task", ["spark"], "USE_DEFAULT", True),
+        ("wf", "python-task", ["spark", "container"], "FAIL", True),
+        ("wf", "spark", ["ray"], "FAIL", True),
+        ("wf", "python-task", [], "FAIL", True),
+    ],
+)
+def test_plugin_overrides(bench, name, type, plugins, behavior, runs):
+    closure = bench.build(PLUGINS, name)
+    bench.id = bench.ledger.create("exec", closure, bench.literals(a=4))
+    overrides = matchable_resource_pb2.PluginOverrides(
+        overrides=[{"task_type": type, "plugin_id": plugins, "missing_plugin_behavior": behavior}]
+    )
+    bench.ledger.override_plugins(bench.id, overrides)
+    found = bench.go(bench.id)
+    assert found.phase == (SUCCEEDED if runs else FAILED), found
+    if not runs:
+        assert f"defined for task type [{type}]: PLUGIN_OVERRIDE attributes demand [" in found.error.message
+        assert name == "mapped" or found.error.code == "UnsupportedTaskTypeError"
 
 
 def test_a_raw_output_prefix_of_the_execution(bench):

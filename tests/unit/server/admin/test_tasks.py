@@ -7,7 +7,10 @@ from flyteidl.admin import common_pb2, description_entity_pb2, matchable_resourc
 from flyteidl.core import identifier_pb2, tasks_pb2
 from google.protobuf import struct_pb2
 
+from flytelite.config import Settings
 from flytelite.errors import AlreadyExists, InvalidArgument, NotFound
+from flytelite.server.admin.attributes import Attributes
+from flytelite.server.admin.tasks import Tasks
 
 P, D = "flytesnacks", "development"
 CPU, GPU, MEMORY = tasks_pb2.Resources.CPU, tasks_pb2.Resources.GPU, tasks_pb2.Resources.MEMORY
@@ -186,6 +189,18 @@ def test_resources_that_are_too_much(tasks, attributes, task_request, requests, 
     with pytest.raises(InvalidArgument) as caught:
         tasks.create(task_request(container=container(requests, limits)))
     assert str(caught.value).startswith(message)
+
+
+def test_the_settings_limit_resources_where_no_attributes_do(
+    store, projects, named_entities, descriptions, clock, task_request
+):
+    settings = Settings(task_resource_limits=("cpu=2",))
+    tasks = Tasks(
+        store, projects, named_entities, descriptions, Attributes(store, projects, settings, clock), clock=clock
+    )
+    with pytest.raises(InvalidArgument, match=r"greater than current limit set in the platform configuration \[2\]"):
+        tasks.create(task_request(container=container({CPU: "3"})))
+    tasks.create(task_request(container=container({CPU: "2", MEMORY: "1Ti"})))
 
 
 def test_resources_are_named_once(tasks, task_request):

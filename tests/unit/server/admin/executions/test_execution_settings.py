@@ -123,3 +123,20 @@ def test_another_cluster_pool_than_the_assigned_one_is_refused(admin):
     admin.run(cluster_assignment={"cluster_pool_name": "small"})
     with pytest.raises(InvalidArgument, match='cannot run on cluster pool "large"'):
         admin.run(cluster_assignment={"cluster_pool_name": "large"})
+
+
+def test_what_the_platform_says_of_tasks_is_kept_with_the_execution(admin):
+    assert not admin.executions.platform(admin.run()).task_resources.HasField("limits")
+    limits = matchable_resource_pb2.TaskResourceSpec(cpu="2")
+    set_domain(admin, task_resource_attributes=matchable_resource_pb2.TaskResourceAttributes(limits=limits))
+    override = matchable_resource_pb2.PluginOverride(task_type="spark", plugin_id=["container"])
+    set_domain(admin, plugin_overrides=matchable_resource_pb2.PluginOverrides(overrides=[override]))
+    id = admin.run()
+    limits.cpu = "9"
+    set_domain(admin, task_resource_attributes=matchable_resource_pb2.TaskResourceAttributes(limits=limits))
+    kept = admin.executions.platform(id)
+    assert kept.task_resources.limits.cpu == "2"
+    assert list(kept.plugin_overrides.overrides) == [override]
+    task = admin.run(launch_plan=admin.identifier(identifier_pb2.TASK, "tasks.double"))
+    assert admin.executions.platform(task).task_resources.limits.cpu == "9"
+    assert list(admin.executions.platform(task).plugin_overrides.overrides) == [override]

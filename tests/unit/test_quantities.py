@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from flytelite.server.admin.quantities import parse, parse_or_zero
+from flytelite.quantities import parse, parse_or_zero
 
 
 @pytest.mark.parametrize(
