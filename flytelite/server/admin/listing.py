@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from flyteidl.admin import common_pb2
 from google.protobuf.message import Message
 
 from flytelite.errors import InvalidArgument
+from flytelite.server.admin.bookmarks import Bookmarks
 from flytelite.server.admin.filters import PREFIXES, Filter, Kind, condition, parse
 from flytelite.server.admin.records import Record, Records
 from flytelite.server.store.interface import Condition, Query, TableSchema
@@ -143,10 +144,18 @@ def sort_of(request: Message) -> common_pb2.Sort | None:
 class Listing(Generic[M]):
     """The list RPCs over one table."""
 
-    def __init__(self, records: Records[M], entity: Entity, joins: Sequence[Join] = ()) -> None:
+    def __init__(
+        self,
+        records: Records[M],
+        entity: Entity,
+        joins: Sequence[Join] = (),
+        bookmarks: Bookmarks | None = None,
+    ) -> None:
+        """``bookmarks`` are the table's when its listings are made anew for each request."""
         self.records = records
         self.entity = entity
         self.joins = tuple(joins)
+        self.bookmarks = Bookmarks(records.table) if bookmarks is None else bookmarks
         self._reachable = {
             joined.prefix: (index, joined) for index, join in enumerate(joins) for joined in join.entities
         }
@@ -166,6 +175,7 @@ class Listing(Generic[M]):
         """The rows that satisfy the request's filters, ``scope`` and the ``implicit`` conditions for these filters.
 
         ``limit`` 0 means all rows (the caller refuses it where FlyteAdmin does); ``among`` restricts to some keys.
+        A page goes on where the one before it ended, also when rows were inserted meanwhile.
         Without ``sort_by`` rows come as they were inserted, which also settles ties. Raises InvalidArgument for
         filters, sort keys and tokens that cannot be used, the latter naming ``rpc``.
         """
@@ -175,15 +185,20 @@ class Listing(Generic[M]):
         offset = page_offset(token, rpc)
         if plan.impossible:
             return Page([], "")
-        query = Query(
-            conditions=(*scope, *implicit(parsed), *plan.conditions),
-            order_by=key if key is not None and self.entity.is_kept(key) else None,
-            descending=descending,
-            offset=offset,
-            limit=limit or None,
-        )
-        records = self._rows(query, self._joined(plan), among)
+        order_by = key if key is not None and self.entity.is_kept(key) else None
+        query = Query((*scope, *implicit(parsed), *plan.conditions), order_by, descending, offset, limit or None)
+        records = self._rows(query, self._joined(plan), among, (rpc, scope, filters, key, descending))
         return Page(records, next_token(offset, len(records), limit))
+
+    def following(self, query: Query, name: object, among: Iterable[str] | None = None) -> list[Record[M]]:
+        """The rows of a page, after those of the page before it; ``name`` is what the list is known by."""
+        begin = self.bookmarks.offset(name, query.offset, query, among)
+        records = self.records.find(replace(query, offset=begin), among)
+        if records and len(records) == query.limit:
+            last = records[-1]
+            value = None if query.order_by is None else last.columns.get(query.order_by)
+            self.bookmarks.put(name, query.offset + query.limit, last.key, value)
+        return records
 
     def _plan(self, filters: Sequence[Filter]) -> _Plan:
         plan = _Plan()
@@ -215,15 +230,29 @@ class Listing(Generic[M]):
             times = keys if times is None else Counter({key: n * keys[key] for key, n in times.items() if key in keys})
         return times
 
-    def _rows(self, query: Query, times: Counter[str] | None, among: Iterable[str] | None) -> list[Record[M]]:
+    def _rows(
+        self, query: Query, times: Counter[str] | None, among: Iterable[str] | None, name: object
+    ) -> list[Record[M]]:
+        """The page's rows; ``name`` is what the list is known by."""
         if times is None:
-            return self.records.find(query, among)
+            return self.following(query, name, among)
         keys = set(times) if among is None else set(times).intersection(among)
         if all(times[key] == 1 for key in keys):
-            return self.records.find(query, keys)
-        # As in SQL, a row shows up once for each row that it is joined to, and a page counts them all.
+            return self.following(query, name, keys)
         ordered = self.records.table.keys(Query(query.conditions, query.order_by, query.descending), keys)
-        repeated = [key for key in ordered for _ in range(times[key])]
-        last = None if query.limit is None else query.offset + query.limit
-        found = (self.records.get(key) for key in repeated[query.offset : last])
+        found = map(self.records.get, self._repeated(ordered, times, query, name))
         return [record for record in found if record is not None]
+
+    def _repeated(self, ordered: list[str], times: Counter[str], query: Query, name: object) -> list[str]:
+        """The page's keys. As in SQL, a row shows up once for each row that it is joined to, and a page counts all."""
+        repeated = [key for key in ordered for _ in range(times[key])]
+        begin = query.offset
+        bookmark = self.bookmarks.find(name, begin)
+        if bookmark is not None and bookmark.key in ordered:
+            begin = repeated.index(bookmark.key) + bookmark.times
+        end = len(repeated) if query.limit is None else begin + query.limit
+        page = repeated[begin:end]
+        if page and len(page) == query.limit:
+            shown = end - repeated.index(page[-1])
+            self.bookmarks.put(name, query.offset + query.limit, page[-1], times=shown)
+        return page

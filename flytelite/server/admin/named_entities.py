@@ -129,7 +129,8 @@ class NamedEntities:
             raise InvalidArgument(f"invalid sort key '{key}': names can be sorted by project, domain and name")
         offset = page_offset(request.token, rpc)
         scope = tuple(_scope(resource_type, request.project, request.domain))
-        found = self._records.find(Query(scope, "name", descending, offset, request.limit))
+        query = Query(scope, "name", descending, offset, request.limit)
+        found = self._listing.following(query, (rpc, scope, descending))
         token = next_token(offset, len(found), request.limit)
         return common_pb2.NamedEntityIdentifierList(entities=[record.message.id for record in found], token=token)
 

@@ -14,6 +14,7 @@ from flyteidl.core import compiler_pb2, identifier_pb2
 from flytelite.config import Settings
 from flytelite.errors import InvalidArgument, NotFound
 from flytelite.server.admin import validation
+from flytelite.server.admin.bookmarks import Bookmarks
 from flytelite.server.admin.execution_messages import node_urls, not_found, trim_error
 from flytelite.server.admin.execution_tables import (
     DYNAMIC_WORKFLOWS,
@@ -38,6 +39,7 @@ class NodeExecutions:
 
     def __init__(self, store: Store, settings: Settings, literal_maps: LiteralMaps, objects: Objects) -> None:
         self.records = Records(store, NODE_EXECUTIONS, node_execution_pb2.NodeExecution)
+        self._bookmarks = Bookmarks(self.records.table)
         self.dynamic_workflows = Records(store, DYNAMIC_WORKFLOWS, compiler_pb2.CompiledWorkflowClosure)
         self._executions = store.table(EXECUTIONS)
         self._task_executions = store.table(TASK_EXECUTIONS)
@@ -151,7 +153,7 @@ class NodeExecutions:
         parent: str,
     ) -> node_execution_pb2.NodeExecutionList:
         scope = (Condition("parent", Operator.EQUAL, (parent,)),)
-        page = Listing(self.records, NODE_EXECUTION, [self._join(execution, scope)]).page(
+        page = Listing(self.records, NODE_EXECUTION, [self._join(execution, scope)], self._bookmarks).page(
             rpc="ListNodeExecutions",
             limit=request.limit,
             token=request.token,

@@ -13,6 +13,7 @@ from flyteidl.core import identifier_pb2
 
 from flytelite.config import Settings
 from flytelite.server.admin import validation
+from flytelite.server.admin.bookmarks import Bookmarks
 from flytelite.server.admin.execution_messages import not_found, task_urls
 from flytelite.server.admin.execution_tables import (
     ENTITY_PARTS,
@@ -45,6 +46,7 @@ class TaskExecutions:
 
     def __init__(self, store: Store, settings: Settings, literal_maps: LiteralMaps, objects: Objects) -> None:
         self.records = Records(store, TASK_EXECUTIONS, task_execution_pb2.TaskExecution)
+        self._bookmarks = Bookmarks(self.records.table)
         self._executions = store.table(EXECUTIONS)
         self._node_executions = store.table(NODE_EXECUTIONS)
         self._tasks = store.table(TASKS)
@@ -60,7 +62,7 @@ class TaskExecutions:
         validation.node_execution_identifier(node)
         validation.limit(request.limit)
         scope = (Condition("node_execution", Operator.EQUAL, (node_execution_key(node),)),)
-        page = Listing(self.records, TASK_EXECUTION, self._joins(node, scope)).page(
+        page = Listing(self.records, TASK_EXECUTION, self._joins(node, scope), self._bookmarks).page(
             rpc="ListTaskExecutions",
             limit=request.limit,
             token=request.token,

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from flytelite.config import Settings
 from flytelite.server.admin.changes import Changes
+from flytelite.server.admin.clock import Clock
 from flytelite.server.admin.control_plane import ControlPlane
 from flytelite.server.dispatch import Dispatcher, MethodStatistics
 from flytelite.server.grpc.server import GrpcServer
@@ -33,12 +34,18 @@ START = 1_700_000_000
 class World:
     """A control plane over a store, which is empty unless another control plane had it before."""
 
-    def __init__(self, settings: Settings, bucket: Bucket, store: MemoryStore | None = None) -> None:
+    def __init__(
+        self, settings: Settings, bucket: Bucket, store: MemoryStore | None = None, clock: Clock | None = None
+    ) -> None:
         self.bucket_path = str(settings.bucket)
         self.store = MemoryStore() if store is None else store
         seconds = count(START)
         self.control_plane = ControlPlane(
-            settings, self.store, bucket, Changes(), clock=lambda: timestamp_pb2.Timestamp(seconds=next(seconds))
+            settings,
+            self.store,
+            bucket,
+            Changes(),
+            clock=clock or (lambda: timestamp_pb2.Timestamp(seconds=next(seconds))),
         )
         self._handlers = self.control_plane.handlers()
         self.dispatcher = Dispatcher(self._handlers, self.store)
@@ -76,10 +83,16 @@ class Server:
     def target(self) -> str:
         return f"127.0.0.1:{self._listener.port}"
 
-    def world(self, given: Sequence[Call] = (), objects: Mapping[str, bytes] | None = None, **settings: Any) -> World:
+    def world(
+        self,
+        given: Sequence[Call] = (),
+        objects: Mapping[str, bytes] | None = None,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> World:
         """Replace what the server knows by a world in which these calls were made and these objects are there."""
         self._fill_bucket(objects or {})
-        world = World(replace(self.settings, **settings), self._bucket)
+        world = World(replace(self.settings, **settings), self._bucket, clock=clock)
         for call in given:
             world.do(call)
         self._stage.current = world.dispatcher
