@@ -90,13 +90,12 @@ def _of_workflow(graph: Graph, node: GraphNode, errors: CompileErrors) -> Interf
 
 
 def _exposed(launch_plan: LaunchPlanInterface, node: GraphNode) -> Interface:
-    """Required parameters, and those with a default that the node overrides; fixed inputs cannot be given at all."""
+    """Required parameters, and those with a default that the node overrides; what is fixed is not expected at all."""
     bound = {binding.var for binding in node.bindings}
-    fixed = launch_plan.fixed_inputs.literals
     inputs = {
         name: parameter.var
         for name, parameter in launch_plan.expected_inputs.parameters.items()
-        if name not in fixed and (parameter.required or name in bound)
+        if parameter.required or name in bound
     }
     return Interface(inputs, launch_plan.expected_outputs.variables)
 

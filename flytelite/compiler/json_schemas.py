@@ -21,6 +21,7 @@ _FORMAT = re.compile(
 _ONE_SCHEMA = ("additionalItems", "contains", "additionalProperties", "propertyNames", "if", "then", "else", "not")
 _MANY_SCHEMAS = ("allOf", "anyOf", "oneOf")
 _NAMED_SCHEMAS = ("definitions", "properties", "patternProperties")
+_DEFINITIONS = ("definitions", "$defs")
 _COUNTS = ("minProperties", "maxProperties", "minItems", "maxItems", "minLength", "maxLength")
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _NAMES = ("$ref", "$id", "title", "description", "pattern")
@@ -33,11 +34,16 @@ class UnusableSchema(Exception):
 def read_schema(struct: struct_pb2.Struct) -> dict[str, Any]:
     """The schema document; raises UnusableSchema. Definitions that nothing refers to are not looked at."""
     document = _plain_fields(struct)
-    if document.get("$schema", _DIALECTS[0]) not in _DIALECTS:
+    if not document or document.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         raise UnusableSchema
     _check(document)
-    for reference in _references(document):
-        _check(resolve(document, {"$ref": reference}))
+    pending, known = _references(document), set[str]()
+    while pending:
+        known |= pending
+        reached = [resolve(document, {"$ref": reference}) for reference in pending]
+        for schema in reached:
+            _check(schema)
+        pending = set[str]().union(*map(_references, reached)) - known
     return document
 
 
@@ -64,7 +70,7 @@ def _references(node: Any) -> set[str]:
     if not isinstance(node, dict):
         return set()
     own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
-    return own.union(*map(_references, node.values()))
+    return own.union(*(_references(value) for keyword, value in node.items() if keyword not in _DEFINITIONS))
 
 
 def resolve(document: dict[str, Any], schema: Schema) -> Schema:

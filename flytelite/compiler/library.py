@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2, literals_pb2
+from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2
 
 from flytelite.compiler.errors import CompileErrors, duplicate_id
 from flytelite.compiler.text import proto_text
@@ -31,13 +31,12 @@ class LaunchPlanInterface:
     id: identifier_pb2.Identifier
     expected_inputs: interface_pb2.ParameterMap = field(default_factory=interface_pb2.ParameterMap)
     expected_outputs: interface_pb2.VariableMap = field(default_factory=interface_pb2.VariableMap)
-    fixed_inputs: literals_pb2.LiteralMap = field(default_factory=literals_pb2.LiteralMap)
 
     @classmethod
     def of(cls, launch_plan: Any) -> LaunchPlanInterface:
         """From a ``flyteidl.admin.LaunchPlan``, whose closure says what it expects."""
         closure = launch_plan.closure
-        return cls(launch_plan.id, closure.expected_inputs, closure.expected_outputs, launch_plan.spec.fixed_inputs)
+        return cls(launch_plan.id, closure.expected_inputs, closure.expected_outputs)
 
 
 @dataclass(frozen=True)

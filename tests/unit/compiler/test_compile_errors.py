@@ -356,10 +356,9 @@ def test_sub_workflows(templates: Any, errors: Any) -> None:
 
 def test_launch_plans(templates: Any, errors: Any, compiled: Any) -> None:
     plan = LaunchPlanInterface(templates.id("LAUNCH_PLAN", "plan"))
-    for name, required in (("needed", True), ("defaulted", False), ("fixed", True)):
+    for name, required in (("needed", True), ("defaulted", False)):
         plan.expected_inputs.parameters[name].var.type.simple = 1
         plan.expected_inputs.parameters[name].required = required
-    plan.fixed_inputs.literals["fixed"].scalar.primitive.integer = 1
 
     def calls(**inputs: Any) -> Any:
         reference = {"launchplanRef": templates.identifier("LAUNCH_PLAN", "plan")}

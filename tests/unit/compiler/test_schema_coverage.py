@@ -47,7 +47,7 @@ COVERED = [
     (holding({"type": "array", "items": [INTEGER]}), holding({"type": "array", "items": [INTEGER]})),
     (holding(True), holding(True)),
 ]
-NOT_COVERED = [
+NOT_COVERED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (dataclass(a=INTEGER), dataclass(a=INTEGER, b=MAYBE)),
     (dataclass(a=INTEGER), dataclass(a=STRING)),
     (dataclass(a=INTEGER), dataclass(a=NUMBER)),
@@ -70,8 +70,12 @@ NOT_COVERED = [
     ({"$ref": "http://example.com/schema"}, {"type": "object"}),
     ({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}, {"type": "object"}),
     ({"type": "thing"}, {"type": "object"}),
+    ({"type": "object"}, {}),
+    ({"properties": {"a": {"$ref": "#/definitions/A"}}, "definitions": {"A": {"$ref": "#/definitions/Gone"}}}, {"a": 1}),
     ({"type": "object", "properties": 1}, {"type": "object"}),
 ]
+
+UNUSED = {"definitions": {"Unused": {"$ref": "#/definitions/Gone"}}}
 
 
 def as_struct(document: dict[str, Any]) -> struct_pb2.Struct:
@@ -86,6 +90,10 @@ def test_covered(given: dict[str, Any], expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("given", "expected"), NOT_COVERED)
 def test_not_covered(given: dict[str, Any], expected: dict[str, Any]) -> None:
     assert not covers(as_struct(given), as_struct(expected))
+
+
+def test_definitions_that_nothing_refers_to_do_not_count() -> None:
+    assert covers(as_struct({**dataclass(a=INTEGER), **UNUSED}), as_struct(dataclass(a=INTEGER)))
 
 
 def test_what_json_has_not_covers_nothing() -> None:
