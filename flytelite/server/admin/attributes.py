@@ -93,7 +93,6 @@ class Attributes:
     def defaults(self) -> matchable_resource_pb2.WorkflowExecutionConfig:
         """What executions run with when nobody says otherwise."""
         config = matchable_resource_pb2.WorkflowExecutionConfig(max_parallelism=self._settings.max_parallelism)
-        config.interruptible.value = False
         config.raw_output_data_config.output_location_prefix = self._settings.raw_data_prefix
         return config
 
@@ -309,5 +308,3 @@ def _complete(
     config.max_parallelism = config.max_parallelism or defaults.max_parallelism
     if not config.raw_output_data_config.output_location_prefix:
         config.raw_output_data_config.CopyFrom(defaults.raw_output_data_config)
-    if not config.HasField("interruptible"):
-        config.interruptible.CopyFrom(defaults.interruptible)

@@ -16,12 +16,12 @@ from flytelite.errors import NotFound
 from flytelite.server.admin import event_checks, node_events, phases, task_events, validation, workflow_events
 from flytelite.server.admin.changes import Changes, ExecutionChanged
 from flytelite.server.admin.clock import Clock, now
-from flytelite.server.admin.execution_messages import not_found
 from flytelite.server.admin.executions import Executions
 from flytelite.server.admin.filters import timestamp_text
 from flytelite.server.admin.identifiers import (
     execution_key,
     join,
+    missing_entity,
     node_execution_key,
     task_execution_key,
     text,
@@ -70,7 +70,7 @@ class Events:
         workflow_events.check_request(event, self._max_output_bytes)
         record = self._executions.edit(execution_key(event.execution_id))
         if record is None:
-            raise not_found("execution", event.execution_id)
+            raise missing_entity("execution", event.execution_id)
         workflow_events.check(event, record)
         with self._store.batch():
             workflow_events.apply(event, record, self._literal_maps)
@@ -124,7 +124,7 @@ class Events:
         elif node_execution_key(node) not in self._nodes:
             raise NotFound(
                 f"Failed to get existing node execution id: [{text(node)}] "
-                f"with err: {not_found('node execution', node).message}"
+                f"with err: {missing_entity('node execution', node).message}"
             )
         with self._store.batch():
             if record is None:
@@ -140,7 +140,7 @@ class Events:
     def _existing(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Record[execution_pb2.Execution]:
         record = self._executions.get(execution_key(id))
         if record is None:
-            raise not_found("execution", id)
+            raise missing_entity("execution", id)
         return record
 
     def _check_execution(self, event: Any) -> None:
@@ -171,7 +171,7 @@ class Events:
     def _adopt_below_node(self, id: identifier_pb2.NodeExecutionIdentifier) -> str:
         parent = self._nodes.get(node_execution_key(id))
         if parent is None:
-            raise not_found("node execution", id)
+            raise missing_entity("node execution", id)
         if not parent.extra.get("has_children"):
             self._nodes.put(Record(parent.key, parent.message, parent.columns, {**parent.extra, "has_children": True}))
         return parent.key
@@ -179,7 +179,7 @@ class Events:
     def _adopt_below_task(self, id: identifier_pb2.TaskExecutionIdentifier) -> str:
         parent = self._tasks.edit(task_execution_key(id))
         if parent is None:
-            raise not_found("task execution", id)
+            raise missing_entity("task execution", id)
         if not parent.message.is_parent:
             parent.message.is_parent = True
             self._tasks.put(parent)

@@ -43,13 +43,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Draft:
-    """All that is known of an execution before it is stored. URIs are of literal maps in the store."""
+    """All that is known of an execution before it is stored: what it launches, and the workflow that this runs.
+
+    URIs are of literal maps in the store.
+    """
 
     id: identifier_pb2.WorkflowExecutionIdentifier
     spec: execution_pb2.ExecutionSpec
     config: Config
     platform: Platform
     launch_plan: launch_plan_pb2.LaunchPlan
+    workflow_id: identifier_pb2.Identifier
     origin: Origin
     inputs_uri: str
     user_inputs_uri: str
@@ -100,7 +104,7 @@ def execution(draft: Draft) -> execution_pb2.Execution:
     closure.phase = phases.WORKFLOW.UNDEFINED
     closure.created_at.CopyFrom(draft.created_at)
     closure.updated_at.CopyFrom(draft.created_at)
-    closure.workflow_id.CopyFrom(draft.launch_plan.spec.workflow_id)
+    closure.workflow_id.CopyFrom(draft.workflow_id)
     closure.notifications.extend(_notifications(draft))
     closure.state_change_details.principal = spec.metadata.principal
     closure.state_change_details.occurred_at.CopyFrom(draft.created_at)
@@ -176,7 +180,7 @@ def _notifications(draft: Draft) -> list[common_pb2.Notification]:
 
 def _launched(draft: Draft) -> dict[str, Any]:
     """The columns that say what is run: a launch plan or a task, and the workflow behind it."""
-    workflow, launched = draft.launch_plan.spec.workflow_id, draft.spec.launch_plan
+    workflow, launched = draft.workflow_id, draft.spec.launch_plan
     entity = "task" if draft.is_single_task else "launch_plan"
     columns = {
         "launch_entity": entity,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from flyteidl.core import interface_pb2, literals_pb2
 
-from flytelite.compiler.types import castable, literal_type, type_text
+from flytelite.compiler.types import castable, literal_type
 from flytelite.errors import InvalidArgument
+from flytelite.server.admin.identifiers import text
 
 
 def merge_inputs(
@@ -45,5 +46,5 @@ def check_type(name: str, literal: literals_pb2.Literal, parameter: interface_pb
         raise InvalidArgument(f"Failed to validate literal type for [{name}] with err: got unknown literal type")
     if not castable(given, parameter.var.type):
         raise InvalidArgument(
-            f"invalid {name} input wrong type. Expected {type_text(parameter.var.type)}, but got {type_text(given)}"
+            f"invalid {name} input wrong type. Expected {text(parameter.var.type)}, but got {text(given)}"
         )

@@ -6,10 +6,6 @@ from typing import Any
 
 from flyteidl.admin import common_pb2
 from flyteidl.core import identifier_pb2
-from google.protobuf.message import Message
-
-from flytelite.errors import NotFound
-from flytelite.server.admin.identifiers import text
 
 TRIMMED_ERROR_BYTES = 100
 
@@ -21,11 +17,6 @@ def trim_error(closure: Any) -> None:
     message = closure.error.message.encode()
     if len(message) > TRIMMED_ERROR_BYTES:
         closure.error.message = message[:TRIMMED_ERROR_BYTES].decode(errors="ignore")
-
-
-def not_found(what: str, id: Message) -> NotFound:
-    """The error for an execution, node execution or task execution that does not exist."""
-    return NotFound(f"missing entity of type {what} with identifier {text(id)}")
 
 
 def node_urls(id: identifier_pb2.NodeExecutionIdentifier, deck: bool) -> common_pb2.FlyteURLs:

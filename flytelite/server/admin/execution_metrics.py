@@ -16,9 +16,8 @@ from flyteidl.core import compiler_pb2, identifier_pb2, metrics_pb2, workflow_pb
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from flytelite.errors import FailedPrecondition
-from flytelite.server.admin.execution_messages import not_found
 from flytelite.server.admin.executions import Executions
-from flytelite.server.admin.identifiers import text
+from flytelite.server.admin.identifiers import missing_entity, text
 from flytelite.server.admin.node_executions import NodeExecutions
 from flytelite.server.admin.task_executions import TaskExecutions
 from flytelite.server.admin.workflows import Workflows
@@ -91,7 +90,7 @@ class ExecutionMetrics:
             id = closure.workflow_id
             compiled = self._workflows.closure(id)
             if compiled is None:
-                raise not_found("WORKFLOW", id)
+                raise missing_entity("WORKFLOW", id)
             nodes = self._nodes(execution.id)
             level = _Level(compiled.primary, compiled)
             start = nodes.get(START_NODE)
@@ -214,7 +213,7 @@ class ExecutionMetrics:
             return [_operation(closure.created_at, closure.updated_at, "NODE_SETUP")]
         launched = self._executions.find(closure.workflow_node_metadata.executionId)
         if launched is None:
-            raise not_found("execution", closure.workflow_node_metadata.executionId)
+            raise missing_entity("execution", closure.workflow_node_metadata.executionId)
         return [
             _operation(closure.created_at, launched.closure.created_at, "NODE_SETUP"),
             self._execution(launched, depth),

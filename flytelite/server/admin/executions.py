@@ -22,11 +22,11 @@ from flytelite.server.admin.event_checks import already_terminal
 from flytelite.server.admin.execution_creation import Draft, Origin
 from flytelite.server.admin.execution_inputs import merge_inputs
 from flytelite.server.admin.execution_list import active_only, execution_listing
-from flytelite.server.admin.execution_messages import not_found, trim_error
+from flytelite.server.admin.execution_messages import trim_error
 from flytelite.server.admin.execution_settings import Config, ExecutionSettings, Platform, resolved_spec
 from flytelite.server.admin.execution_tables import EXECUTION_TAGS, EXECUTIONS, NODE_EXECUTIONS
 from flytelite.server.admin.filters import timestamp_text
-from flytelite.server.admin.identifiers import execution_key, join, node_execution_key, text
+from flytelite.server.admin.identifiers import execution_key, join, missing_entity, node_execution_key, text
 from flytelite.server.admin.launch_plans import LaunchPlans
 from flytelite.server.admin.listing import sort_of
 from flytelite.server.admin.literal_maps import LiteralMaps, LiteralReader
@@ -34,7 +34,7 @@ from flytelite.server.admin.named_entities import NamedEntities
 from flytelite.server.admin.objects import Objects
 from flytelite.server.admin.projects import Projects
 from flytelite.server.admin.records import Record, Records
-from flytelite.server.admin.single_task import SingleTasks
+from flytelite.server.admin.single_task import SingleTasks, generated_workflow
 from flytelite.server.admin.tasks import Tasks
 from flytelite.server.admin.workflows import Workflows
 from flytelite.server.store.interface import Condition, Operator, Query, Store
@@ -70,6 +70,7 @@ class Executions:
         self._listing = execution_listing(store, self.records)
         self._projects = projects
         self._launch_plans = launch_plans
+        self._workflows = workflows
         self._single_tasks = SingleTasks(store, tasks, workflows, launch_plans, named_entities)
         self._settings = ExecutionSettings(settings, projects, attributes)
         self._literal_maps = literal_maps
@@ -218,13 +219,13 @@ class Executions:
     def _existing(self, id: Id) -> ExecutionRecord:
         record = self.records.get(execution_key(id))
         if record is None:
-            raise not_found("execution", id)
+            raise missing_entity("execution", id)
         return record
 
     def _editable(self, id: Id) -> ExecutionRecord:
         record = self.records.edit(execution_key(id))
         if record is None:
-            raise not_found("execution", id)
+            raise missing_entity("execution", id)
         return record
 
     def _put(self, record: ExecutionRecord) -> None:
@@ -262,6 +263,9 @@ class Executions:
         is_single_task = request.spec.launch_plan.resource_type == identifier_pb2.TASK
         launch_plan = self._single_tasks.launch_plan(request.spec) if is_single_task else self._launch_plan(request)
         inputs = merge_inputs(request.inputs, launch_plan.spec.fixed_inputs, launch_plan.closure.expected_inputs)
+        workflow_id = generated_workflow(request.spec.launch_plan) if is_single_task else launch_plan.spec.workflow_id
+        if self._workflows.find(workflow_id) is None:
+            raise missing_entity("WORKFLOW", workflow_id)
         spec = execution_pb2.ExecutionSpec()
         spec.CopyFrom(request.spec)
         spec.metadata.principal = ""
@@ -276,8 +280,9 @@ class Executions:
             id=id,
             spec=spec,
             config=config,
-            platform=self._settings.platform(id, launch_plan.spec.workflow_id, launch_plan.id.name),
+            platform=self._settings.platform(id, workflow_id, launch_plan.id.name),
             launch_plan=launch_plan,
+            workflow_id=workflow_id,
             origin=origin,
             inputs_uri=self._literal_maps.offload(inputs),
             user_inputs_uri=self._literal_maps.offload(request.inputs),
@@ -287,7 +292,7 @@ class Executions:
     def _launch_plan(self, request: execution_pb2.ExecutionCreateRequest) -> launch_plan_pb2.LaunchPlan:
         launch_plan = self._launch_plans.find(request.spec.launch_plan)
         if launch_plan is None:
-            raise not_found("LAUNCH_PLAN", request.spec.launch_plan)
+            raise missing_entity("LAUNCH_PLAN", request.spec.launch_plan)
         return launch_plan
 
     def _inherit(self, spec: execution_pb2.ExecutionSpec, source: ExecutionRecord | None) -> Origin:
@@ -297,7 +302,7 @@ class Executions:
         node = spec.metadata.parent_node_execution
         key = node_execution_key(node)
         if key not in self._nodes:
-            raise not_found("node execution", node)
+            raise missing_entity("node execution", node)
         parent = self._existing(node.execution_id)
         spec.metadata.principal = parent.columns["user"]
         spec.metadata.nesting = parent.message.spec.metadata.nesting + 1

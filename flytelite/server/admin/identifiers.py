@@ -9,8 +9,10 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from flyteidl.core import identifier_pb2
-from google.protobuf import text_format
 from google.protobuf.message import Message
+
+from flytelite.compiler.text import proto_text
+from flytelite.errors import NotFound
 
 
 def join(*parts: str | int) -> str:
@@ -43,6 +45,22 @@ def task_execution_key(id: identifier_pb2.TaskExecutionIdentifier) -> str:
     return f"{node_execution_key(id.node_execution_id)}/{entity_key(id.task_id)}/{id.retry_attempt}"
 
 
+def missing_entity(kind: str, id: Message) -> NotFound:
+    """The error for what does not exist; ``kind`` is TASK, WORKFLOW, LAUNCH_PLAN or one of the executions.
+
+    FlyteAdmin looks rows up by names alone, and so says neither resource types nor attempts
+    (flyteadmin/pkg/repositories/errors/error_utils.go).
+    """
+    shown = type(id)()
+    shown.CopyFrom(id)
+    for name in ("resource_type", "retry_attempt"):
+        if name in shown.DESCRIPTOR.fields_by_name:
+            shown.ClearField(name)
+    if isinstance(shown, identifier_pb2.TaskExecutionIdentifier):
+        shown.task_id.ClearField("resource_type")
+    return NotFound(f"missing entity of type {kind} with identifier {text(shown)}")
+
+
 def text(message: Message) -> str:
     """One line of proto text, as FlyteAdmin prints identifiers in its messages."""
-    return str(text_format.MessageToString(message, as_one_line=True)).strip()
+    return proto_text(message)

@@ -10,9 +10,10 @@ from typing import Any
 from flyteidl.admin import schedule_pb2
 from flyteidl.core import interface_pb2, literals_pb2, types_pb2
 
-from flytelite.compiler.types import castable, literal_type, type_text
+from flytelite.compiler.types import castable, literal_type
 from flytelite.errors import InvalidArgument
 from flytelite.server.admin import cron
+from flytelite.server.admin.identifiers import text
 from flytelite.server.admin.validation import datetime
 
 
@@ -44,8 +45,7 @@ def _check_default(name: str, parameter: interface_pb2.Parameter, field: str) ->
     given = _known_type(name, parameter.default)
     if not castable(given, parameter.var.type):
         raise InvalidArgument(
-            f"Type mismatch for Parameter {name} in {field} has type {type_text(parameter.var.type)}, "
-            f"expected {type_text(given)}"
+            f"Type mismatch for Parameter {name} in {field} has type {text(parameter.var.type)}, expected {text(given)}"
         )
     datetime(parameter.default)
 
@@ -61,8 +61,7 @@ def expected_inputs(
         _expect_none("default", len(defaults.parameters))
         _expect_none("fixed", len(fixed.literals))
     for name, parameter in defaults.parameters.items():
-        given = parameter.var.type
-        _check_input("default_input", name, given, variables)
+        _check_input("default_input", name, parameter.var.type, variables)
     for name, literal in fixed.literals.items():
         if name not in variables.variables:
             raise InvalidArgument(f"unexpected fixed_input {name}")
@@ -87,9 +86,9 @@ def _check_input(kind: str, name: str, given: Any, variables: interface_pb2.Vari
         raise InvalidArgument(f"unexpected {kind} {name}")
     expected = variables.variables[name].type
     if not castable(given, expected):
-        raise InvalidArgument(
-            f"invalid {kind} wrong type {name}, expected {type_text(expected)}, got {type_text(given)} instead"
-        )
+        # of a parameter FlyteAdmin says it the other way round
+        one, other = (given, expected) if kind == "default_input" else (expected, given)
+        raise InvalidArgument(f"invalid {kind} wrong type {name}, expected {text(one)}, got {text(other)} instead")
 
 
 def _known_type(name: str, literal: literals_pb2.Literal) -> Any:
@@ -131,7 +130,7 @@ def _check_kickoff(name: str, expected: interface_pb2.ParameterMap) -> None:
         )
     type = expected.parameters[name].var.type
     if type.simple != types_pb2.DATETIME:
-        raise InvalidArgument(f"KickoffTimeInputArg must reference a datetime input. [{name}] is a [{type_text(type)}]")
+        raise InvalidArgument(f"KickoffTimeInputArg must reference a datetime input. [{name}] is a [{text(type)}]")
 
 
 def schedule_type(schedule: schedule_pb2.Schedule) -> str:

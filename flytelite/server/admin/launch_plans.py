@@ -18,7 +18,7 @@ from flytelite.server.admin import registry_tables
 from flytelite.server.admin.clock import Clock, now
 from flytelite.server.admin.differences import different_structure
 from flytelite.server.admin.filters import timestamp_text
-from flytelite.server.admin.identifiers import entity_key, text
+from flytelite.server.admin.identifiers import entity_key, missing_entity, text
 from flytelite.server.admin.launch_plan_inputs import (
     check_parameters,
     check_schedule,
@@ -75,10 +75,14 @@ class LaunchPlans:
     def create(self, request: launch_plan_pb2.LaunchPlanCreateRequest) -> launch_plan_pb2.LaunchPlanCreateResponse:
         """CreateLaunchPlan. Raises NotFound without the workflow, InvalidArgument (also when that version exists with
         another structure) and AlreadyExists when it exists with the same structure."""
-        workflow_id = request.spec.workflow_id
-        entity_identifier(workflow_id, identifier_pb2.WORKFLOW)
-        interface = self._workflows.interface(workflow_id)
-        launch_plan = self._complete(request, interface)
+        entity_identifier(request.spec.workflow_id, identifier_pb2.WORKFLOW)
+        return self.create_for(request.spec.workflow_id, request)
+
+    def create_for(
+        self, workflow_id: identifier_pb2.Identifier, request: launch_plan_pb2.LaunchPlanCreateRequest
+    ) -> launch_plan_pb2.LaunchPlanCreateResponse:
+        """As ``create``, of that workflow, whichever the request names."""
+        launch_plan = self._complete(request, self._workflows.interface(workflow_id))
         digest = message_digest(launch_plan).hex()
         existing = self.records.get(entity_key(request.id))
         if existing is not None:
@@ -204,7 +208,7 @@ class LaunchPlans:
     def _existing(self, id: identifier_pb2.Identifier) -> Record[launch_plan_pb2.LaunchPlan]:
         record = self.records.get(entity_key(id))
         if record is None:
-            raise NotFound(f"missing entity of type LAUNCH_PLAN with identifier {text(id)}")
+            raise missing_entity("LAUNCH_PLAN", id)
         return record
 
     def _complete(

@@ -15,7 +15,7 @@ from flytelite.config import Settings
 from flytelite.errors import InvalidArgument, NotFound
 from flytelite.server.admin import validation
 from flytelite.server.admin.bookmarks import Bookmarks
-from flytelite.server.admin.execution_messages import node_urls, not_found, trim_error
+from flytelite.server.admin.execution_messages import node_urls, trim_error
 from flytelite.server.admin.execution_tables import (
     DYNAMIC_WORKFLOWS,
     EXECUTION,
@@ -24,7 +24,7 @@ from flytelite.server.admin.execution_tables import (
     NODE_EXECUTIONS,
     TASK_EXECUTIONS,
 )
-from flytelite.server.admin.identifiers import execution_key, node_execution_key, task_execution_key
+from flytelite.server.admin.identifiers import execution_key, missing_entity, node_execution_key, task_execution_key
 from flytelite.server.admin.listing import Join, Listing, Page, sort_of
 from flytelite.server.admin.literal_maps import LiteralMaps, LiteralReader
 from flytelite.server.admin.objects import Objects
@@ -81,7 +81,7 @@ class NodeExecutions:
         validation.limit(request.limit)
         parent = task_execution_key(id)
         if parent not in self._task_executions:
-            raise not_found("task execution", id)
+            raise missing_entity("task execution", id)
         return self._page(request, execution_key(id.node_execution_id.execution_id), parent)
 
     def data(
@@ -138,7 +138,7 @@ class NodeExecutions:
     def _existing(self, id: identifier_pb2.NodeExecutionIdentifier) -> NodeExecutionRecord:
         record = self.records.get(node_execution_key(id))
         if record is None:
-            raise not_found("node execution", id)
+            raise missing_entity("node execution", id)
         return record
 
     def _dynamic_workflow(self, record: NodeExecutionRecord) -> compiler_pb2.CompiledWorkflowClosure | None:

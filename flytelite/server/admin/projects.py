@@ -67,6 +67,7 @@ class Projects:
 
         Raises NotFound and InvalidArgument.
         """
+        require(request.id, "project_id")
         record = self._records.edit(request.id)
         if record is None:
             raise _not_found(request.id)

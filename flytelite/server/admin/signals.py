@@ -8,7 +8,7 @@ from __future__ import annotations
 from flyteidl.admin import signal_pb2
 from flyteidl.core import identifier_pb2
 
-from flytelite.compiler.types import castable, literal_type, type_text
+from flytelite.compiler.types import castable, literal_type
 from flytelite.errors import AlreadyExists, InvalidArgument
 from flytelite.server.admin import validation
 from flytelite.server.admin.changes import Changes, SignalSet
@@ -44,7 +44,7 @@ class Signals:
         if existing.message.type != request.type:
             raise AlreadyExists(
                 f"value with matching already exists (signal [{text(request.id)}] "
-                f"of type [{type_text(existing.message.type)}])"
+                f"of type [{text(existing.message.type)}])"
             )
         return existing.message
 
@@ -85,7 +85,7 @@ class Signals:
         if not castable(record.message.type, type):
             raise InvalidArgument(
                 f"requested signal value [{text(request.value)}] is not castable to existing signal type "
-                f"[{type_text(record.message.type)}]"
+                f"[{text(record.message.type)}]"
             )
         record.message.value.CopyFrom(request.value)
         record.columns["updated_at"] = timestamp_text(self._clock())

@@ -11,8 +11,7 @@ from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2, task_pb2,
 from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
 from flyteidl.core import workflow_pb2 as core_workflow_pb2
 
-from flytelite.errors import NotFound
-from flytelite.server.admin.identifiers import text
+from flytelite.server.admin.identifiers import missing_entity
 from flytelite.server.admin.launch_plans import LaunchPlans
 from flytelite.server.admin.named_entities import NamedEntities
 from flytelite.server.admin.tasks import Tasks
@@ -42,22 +41,22 @@ class SingleTasks:
         self._named_entities = named_entities
 
     def launch_plan(self, spec: execution_pb2.ExecutionSpec) -> launch_plan_pb2.LaunchPlan:
-        """The launch plan of the task that ``spec.launch_plan`` names, and of the workflow of its own name.
+        """The launch plan of the task that ``spec.launch_plan`` names, and of the workflow that is made for it.
 
         Raises NotFound when there is no such task.
         """
         task = self._tasks.find(spec.launch_plan)
         if task is None:
-            raise NotFound(f"missing entity of type TASK with identifier {text(spec.launch_plan)}")
-        id = generated_id(task.id, identifier_pb2.LAUNCH_PLAN)
+            raise missing_entity("TASK", spec.launch_plan)
+        id = _generated(task.id, identifier_pb2.LAUNCH_PLAN)
         existing = self._launch_plans.find(id)
         if existing is not None:
             return existing
         with self._store.batch():
-            workflow = generated_id(task.id, identifier_pb2.WORKFLOW)
+            workflow = generated_workflow(task.id)
             if self._workflows.find(workflow) is None:
                 self._workflows.create(_workflow_request(workflow, task))
-            self._launch_plans.create(_launch_plan_request(id, workflow, spec))
+            self._launch_plans.create_for(workflow, _launch_plan_request(id, task.id, spec))
             for generated in (workflow, id):
                 self._named_entities.register(generated, common_pb2.SYSTEM_GENERATED)
         created = self._launch_plans.find(id)
@@ -65,8 +64,12 @@ class SingleTasks:
         return created
 
 
-def generated_id(task: identifier_pb2.Identifier, resource_type: int) -> identifier_pb2.Identifier:
-    """The identifier of what is made for a task."""
+def generated_workflow(task: identifier_pb2.Identifier) -> identifier_pb2.Identifier:
+    """The identifier of the workflow that is made for a task."""
+    return _generated(task, identifier_pb2.WORKFLOW)
+
+
+def _generated(task: identifier_pb2.Identifier, resource_type: int) -> identifier_pb2.Identifier:
     return identifier_pb2.Identifier(
         resource_type=resource_type,
         project=task.project,
@@ -77,8 +80,9 @@ def generated_id(task: identifier_pb2.Identifier, resource_type: int) -> identif
 
 
 def node_id(task_name: str) -> str:
-    """The id of the one node: the end of the task's name, of which only letters, digits and ``-`` are kept."""
-    return "".join(letter for letter in task_name[-MAX_NODE_ID:] if letter == "-" or letter.isalnum())
+    """The id of the one node: the last bytes of the task's name, of which only letters, digits and ``-`` are kept."""
+    end = task_name.encode()[-MAX_NODE_ID:].decode(errors="ignore")
+    return "".join(letter for letter in end if letter == "-" or letter.isalnum())
 
 
 def _workflow_request(id: identifier_pb2.Identifier, task: task_pb2.Task) -> workflow_pb2.WorkflowCreateRequest:
@@ -88,10 +92,6 @@ def _workflow_request(id: identifier_pb2.Identifier, task: task_pb2.Task) -> wor
     node.metadata.retries.retries = DEFAULT_RETRIES
     if template.metadata.HasField("retries"):
         node.metadata.retries.CopyFrom(template.metadata.retries)
-    if template.metadata.HasField("timeout"):
-        node.metadata.timeout.CopyFrom(template.metadata.timeout)
-    if template.metadata.WhichOneof("interruptible_value"):
-        node.metadata.interruptible = template.metadata.interruptible
     node.task_node.reference_id.CopyFrom(task.id)
     workflow = core_workflow_pb2.WorkflowTemplate(
         id=id,
@@ -103,10 +103,15 @@ def _workflow_request(id: identifier_pb2.Identifier, task: task_pb2.Task) -> wor
 
 
 def _launch_plan_request(
-    id: identifier_pb2.Identifier, workflow: identifier_pb2.Identifier, spec: execution_pb2.ExecutionSpec
+    id: identifier_pb2.Identifier, task: identifier_pb2.Identifier, spec: execution_pb2.ExecutionSpec
 ) -> launch_plan_pb2.LaunchPlanCreateRequest:
-    """As whom the first execution runs is kept for good: so does FlyteAdmin."""
-    request = launch_plan_pb2.LaunchPlanCreateRequest(id=id, spec=launch_plan_pb2.LaunchPlanSpec(workflow_id=workflow))
+    """It names a workflow called as the task, which there need not be, and keeps as whom the first execution runs.
+
+    Both as FlyteAdmin's does: executions of the launch plan itself are not found for that.
+    """
+    request = launch_plan_pb2.LaunchPlanCreateRequest(id=id)
+    request.spec.workflow_id.CopyFrom(task)
+    request.spec.workflow_id.resource_type = identifier_pb2.WORKFLOW
     for field in ("entity_metadata", "default_inputs", "fixed_inputs", "labels", "annotations"):
         getattr(request.spec, field).SetInParent()
     for field in ("auth_role", "security_context"):

@@ -14,7 +14,7 @@ from flyteidl.core import identifier_pb2
 from flytelite.config import Settings
 from flytelite.server.admin import validation
 from flytelite.server.admin.bookmarks import Bookmarks
-from flytelite.server.admin.execution_messages import not_found, task_urls
+from flytelite.server.admin.execution_messages import task_urls
 from flytelite.server.admin.execution_tables import (
     ENTITY_PARTS,
     EXECUTION,
@@ -27,6 +27,7 @@ from flytelite.server.admin.execution_tables import (
 from flytelite.server.admin.identifiers import (
     entity_key,
     execution_key,
+    missing_entity,
     node_execution_key,
     task_execution_key,
 )
@@ -107,7 +108,7 @@ class TaskExecutions:
         validation.task_execution_identifier(id)
         found = self.find(id)
         if found is None:
-            raise not_found("task execution", id)
+            raise missing_entity("task execution", id)
         return found
 
     def _joins(self, node: identifier_pb2.NodeExecutionIdentifier, scope: Sequence[Condition]) -> Sequence[Join]:

@@ -12,13 +12,13 @@ from flyteidl.core import compiler_pb2, identifier_pb2, tasks_pb2
 from flytelite.compiler.digests import message_digest
 from flytelite.compiler.errors import CompilationFailed
 from flytelite.compiler.tasks import compile_task
-from flytelite.errors import AlreadyExists, InvalidArgument, NotFound
+from flytelite.errors import AlreadyExists, InvalidArgument
 from flytelite.server.admin.attributes import Attributes
 from flytelite.server.admin.clock import Clock, now
 from flytelite.server.admin.description_entities import DescriptionEntities
 from flytelite.server.admin.differences import different_structure
 from flytelite.server.admin.filters import timestamp_text
-from flytelite.server.admin.identifiers import entity_key, text
+from flytelite.server.admin.identifiers import entity_key, missing_entity
 from flytelite.server.admin.listing import Listing, sort_of
 from flytelite.server.admin.named_entities import NamedEntities
 from flytelite.server.admin.projects import Projects
@@ -77,7 +77,7 @@ class Tasks:
         identifier_fields(request.id)
         task = self.find(request.id)
         if task is None:
-            raise NotFound(f"missing entity of type TASK with identifier {text(request.id)}")
+            raise missing_entity("TASK", request.id)
         return task
 
     def find(self, id: identifier_pb2.Identifier) -> task_pb2.Task | None:

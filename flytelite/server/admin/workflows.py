@@ -19,7 +19,7 @@ from flytelite.server.admin.clock import Clock, now
 from flytelite.server.admin.description_entities import DescriptionEntities
 from flytelite.server.admin.differences import different_structure
 from flytelite.server.admin.filters import timestamp_text
-from flytelite.server.admin.identifiers import entity_key, text
+from flytelite.server.admin.identifiers import entity_key, missing_entity, text
 from flytelite.server.admin.listing import Listing, sort_of
 from flytelite.server.admin.named_entities import NamedEntities
 from flytelite.server.admin.projects import Projects
@@ -81,7 +81,7 @@ class Workflows:
         entity_identifier(id, identifier_pb2.WORKFLOW)
         listed, closure = self.find(id), self.closure(id)
         if listed is None or closure is None:
-            raise _not_found(id)
+            raise missing_entity("WORKFLOW", id)
         return workflow_pb2.Workflow(
             id=listed.id,
             closure=workflow_pb2.WorkflowClosure(compiled_workflow=closure, created_at=listed.closure.created_at),
@@ -102,7 +102,7 @@ class Workflows:
         """The workflow's inputs and outputs. Shared: never change it. Raises NotFound."""
         workflow = self.find(id)
         if workflow is None:
-            raise _not_found(id)
+            raise missing_entity("WORKFLOW", id)
         return workflow.closure.compiled_workflow.primary.template.interface
 
     def list(self, request: common_pb2.ResourceListRequest) -> workflow_pb2.WorkflowList:
@@ -147,13 +147,13 @@ class Workflows:
     def _task(self, id: identifier_pb2.Identifier) -> task_pb2.Task:
         task = self._tasks.find(id)
         if task is None:
-            raise NotFound(f"missing entity of type TASK with identifier {text(id)}")
+            raise missing_entity("TASK", id)
         return task
 
     def _launch_plan(self, id: identifier_pb2.Identifier) -> launch_plan_pb2.LaunchPlan:
         record = self._launch_plans.get(entity_key(id))
         if record is None:
-            raise NotFound(f"missing entity of type LAUNCH_PLAN with identifier {text(id)}")
+            raise missing_entity("LAUNCH_PLAN", id)
         return record.message
 
     def _exists(
@@ -190,7 +190,3 @@ class Workflows:
         }
         self.records.put(Record(entity_key(id), workflow, columns, {"digest": digest}))
         self._closures.put(Record(entity_key(id), closure))
-
-
-def _not_found(id: identifier_pb2.Identifier) -> NotFound:
-    return NotFound(f"missing entity of type WORKFLOW with identifier {text(id)}")

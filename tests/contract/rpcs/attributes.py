@@ -146,9 +146,9 @@ def _project_configuration() -> Iterator[Row]:
     def configuration(**fields: Any) -> dict[str, Any]:
         return {"attributes": {"project": PROJECT, "matching_attributes": {"workflow_execution_config": fields}}}
 
-    yield succeeds(method, "the defaults", request, configuration(max_parallelism=25, interruptible=False))
+    yield succeeds(method, "the defaults", request, configuration(max_parallelism=25, interruptible=None))
     given = [_set("Project", KINDS["WORKFLOW_EXECUTION_CONFIG"])]
-    merged = configuration(max_parallelism=3, interruptible=False)
+    merged = configuration(max_parallelism=3, interruptible=None)
     yield succeeds(method, "merged with the defaults", request, merged, given=given)
 
 

@@ -108,7 +108,12 @@ def _create() -> Iterator[Row]:
     alone = changed(CREATE_EXECUTION, spec__launch_plan=TASK)
     generated = {**TASK, "resource_type": "WORKFLOW", "name": ".flytegen.double"}
     workflow = Call("AdminService/GetWorkflow", {"id": generated})
-    then = [(GET_RUN, {"closure": {"workflow_id": generated}, "spec": {"launch_plan": TASK}}), (workflow, {})]
+    plan_of_task = Call("AdminService/GetLaunchPlan", {"id": {**generated, "resource_type": "LAUNCH_PLAN"}})
+    then = [
+        (GET_RUN, {"closure": {"workflow_id": generated}, "spec": {"launch_plan": TASK}}),
+        (workflow, {}),
+        (plan_of_task, {"spec": {"workflow_id": {**TASK, "resource_type": "WORKFLOW"}}}),
+    ]
     yield succeeds(CREATE, "of a task", alone, {"id": RUN}, given=HAVE_PLAN, then=then)
 
 

@@ -95,7 +95,7 @@ def _update() -> Iterator[Row]:
     yield succeeds(UPDATE, "labels are replaced", labels, given=given, then=[(get, replaced)])
     words = "project [nobody] not found"
     yield fails(UPDATE, "an unknown project", {"id": "nobody"}, Code.NOT_FOUND, words)
-    yield fails(UPDATE, "no id", {"name": "x"}, Code.NOT_FOUND, "project [] not found")
+    yield refused(UPDATE, "no id", {"name": "x"}, "missing project_id")
     yield from _field_errors(UPDATE, {"id": PROJECT}, "")
 
 

@@ -71,7 +71,10 @@ NOT_COVERED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}, {"type": "object"}),
     ({"type": "thing"}, {"type": "object"}),
     ({"type": "object"}, {}),
-    ({"properties": {"a": {"$ref": "#/definitions/A"}}, "definitions": {"A": {"$ref": "#/definitions/Gone"}}}, {"a": 1}),
+    (
+        {"properties": {"a": {"$ref": "#/definitions/A"}}, "definitions": {"A": {"$ref": "#/definitions/Gone"}}},
+        {"a": 1},
+    ),
     ({"type": "object", "properties": 1}, {"type": "object"}),
 ]
 

@@ -112,8 +112,7 @@ def test_execution_settings_of_a_project_are_completed_with_defaults(attributes,
     kind = matchable.WORKFLOW_EXECUTION_CONFIG
     config = get_project(attributes, kind).matching_attributes.workflow_execution_config
     assert config.max_parallelism == settings.max_parallelism
-    assert config.HasField("interruptible")
-    assert not config.interruptible.value
+    assert not config.HasField("interruptible")
     assert config.raw_output_data_config.output_location_prefix == settings.raw_data_prefix
     own = matchable.WorkflowExecutionConfig(max_parallelism=3)
     put_project(attributes, matchable.MatchingAttributes(workflow_execution_config=own))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flyteidl.admin import common_pb2, execution_pb2
-from flyteidl.core import identifier_pb2
+from flyteidl.core import identifier_pb2, workflow_pb2
 
 from flytelite.errors import InvalidArgument, NotFound
 from flytelite.server.admin.single_task import node_id
@@ -30,7 +30,7 @@ def test_a_workflow_and_a_launch_plan_are_made_once(admin, task):
     nodes = admin.workflows.closure(workflow).primary.template.nodes
     assert [node.id for node in nodes] == ["start-node", "end-node", "tasksdouble"]
     assert nodes[2].task_node.reference_id == task
-    assert nodes[2].metadata.retries.retries == 3
+    assert nodes[2].metadata == workflow_pb2.NodeMetadata(name="tasksdouble", retries={"retries": 3})
     plan = admin.launch_plans.find(admin.identifier(identifier_pb2.LAUNCH_PLAN, ".flytegen.tasks.double"))
     assert plan.closure.expected_inputs.parameters["x"].required
     for resource_type in (identifier_pb2.WORKFLOW, identifier_pb2.LAUNCH_PLAN):
@@ -80,3 +80,16 @@ def test_relaunching_keeps_it_a_task(admin, task):
 def test_node_ids_are_the_end_of_the_name_in_plain_letters():
     assert node_id("my.module.my_task-1") == "mymodulemytask-1"
     assert node_id("a." + "b" * 70) == "b" * 63
+    assert node_id("é" * 40) == "é" * 31
+
+
+def test_the_launch_plan_names_no_workflow_that_there_is(admin, task):
+    admin.run(launch_plan=task)
+    generated = admin.identifier(identifier_pb2.LAUNCH_PLAN, ".flytegen.tasks.double")
+    workflow = admin.launch_plans.find(generated).spec.workflow_id
+    assert workflow == admin.identifier(identifier_pb2.WORKFLOW, "tasks.double")
+    scope = common_pb2.NamedEntityIdentifier(project="flytesnacks", domain="development")
+    of_workflow = common_pb2.ResourceListRequest(id=scope, limit=10, filters="eq(workflow.name,.flytegen.tasks.double)")
+    assert [plan.id for plan in admin.launch_plans.list(of_workflow).launch_plans] == [generated]
+    with pytest.raises(NotFound, match=r'of type WORKFLOW with identifier .* name:"tasks.double" version:"v1"'):
+        admin.run(launch_plan=generated)
