@@ -59,7 +59,7 @@ class _Known:
         request = self._entities.get(identifier_key(id))
         if isinstance(request, launch_plan_pb2.LaunchPlanCreateRequest):
             outputs = self._workflow(request.spec.workflow_id).interface.outputs
-            return LaunchPlanInterface(id, request.spec.default_inputs, outputs, request.spec.fixed_inputs)
+            return LaunchPlanInterface(id, request.spec.default_inputs, outputs)
         found = self._client.call(self._client.admin.GetLaunchPlan, common_pb2.ObjectGetRequest(id=id))
         return LaunchPlanInterface.of(found)
 

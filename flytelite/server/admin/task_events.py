@@ -6,6 +6,7 @@ flyteadmin/pkg/repositories/transformers/task_execution.go.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
@@ -114,7 +115,10 @@ def update(event: Any, record: Record[task_execution_pb2.TaskExecution], literal
         else:
             closure.custom_info.CopyFrom(event.custom_info)
     if event.HasField("metadata"):
-        _merge_metadata(closure.metadata, event.metadata)
+        if closure.HasField("metadata"):
+            _merge_metadata(closure.metadata, event.metadata)
+        else:
+            closure.metadata.CopyFrom(event.metadata)
     if changed:
         for resource in closure.metadata.external_resources:
             _replace(resource.logs, _visible(resource.logs, event.phase))
@@ -165,8 +169,8 @@ def _end(event: Any, record: Record[task_execution_pb2.TaskExecution], literal_m
         closure.error.CopyFrom(event.error)
 
 
-def _replace(field: Any, logs: list[execution_pb2.TaskLog]) -> None:
-    copies = [type(log).FromString(log.SerializeToString()) for log in logs]
+def _replace(field: Any, messages: list[Any]) -> None:
+    copies = [type(message).FromString(message.SerializeToString()) for message in messages]
     del field[:]
     field.extend(copies)
 
@@ -208,18 +212,24 @@ def _merge_metadata(stored: event_pb2.TaskExecutionMetadata, latest: event_pb2.T
             setattr(stored, name, getattr(latest, name))
     del stored.resource_pool_info[:]
     stored.resource_pool_info.extend(latest.resource_pool_info)
-    known = {_place(resource): resource for resource in stored.external_resources}
-    added = False
-    for resource in latest.external_resources:
-        existing = known.get(_place(resource))
-        if existing is None:
-            known[_place(resource)] = stored.external_resources.add()
-            known[_place(resource)].CopyFrom(resource)
-            added = True
+    _merge_resources(stored.external_resources, latest.external_resources)
+
+
+def _merge_resources(stored: Any, latest: Iterable[event_pb2.ExternalResourceInfo]) -> None:
+    """Each to its place; what came unsorted with the first metadata is searched as if it were sorted, as FlyteAdmin
+    does."""
+    merged = list(stored)
+    places = [_place(resource) for resource in merged]
+    for resource in latest:
+        place = _place(resource)
+        index = bisect_left(places, place)
+        if index < len(places) and places[index] == place:
+            _merge_resource(merged[index], resource)
         else:
-            _merge_resource(existing, resource)
-    if added:
-        stored.external_resources.sort(key=_place)
+            merged.insert(index, event_pb2.ExternalResourceInfo.FromString(resource.SerializeToString()))
+            places.insert(index, place)
+    if len(merged) > len(stored):
+        _replace(stored, merged)
 
 
 def _merge_resource(stored: event_pb2.ExternalResourceInfo, latest: event_pb2.ExternalResourceInfo) -> None:

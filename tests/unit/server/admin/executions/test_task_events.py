@@ -159,6 +159,20 @@ def test_elements_of_a_map_task_are_merged_by_index_and_attempt(admin, id):
     assert [one.name for one in attempt(admin, id).closure.metadata.external_resources[1].logs] == ["a"]
 
 
+def test_elements_that_come_with_a_later_event_stay_in_its_order(admin, id):
+    admin.task_event(id, "n0", Phase.QUEUED)
+    metadata = {"external_resources": [resource(1), resource(0)]}
+    admin.task_event(id, "n0", Phase.RUNNING, metadata=metadata)
+    later = {"external_resources": [resource(2, external_id="x"), resource(2, phase=Phase.RUNNING)]}
+    admin.task_event(id, "n0", Phase.RUNNING, version=1, metadata=later)
+    found = attempt(admin, id).closure.metadata.external_resources
+    assert [(one.index, one.external_id, one.phase) for one in found] == [
+        (1, "", 0),
+        (0, "", 0),
+        (2, "x", Phase.RUNNING),
+    ]
+
+
 def test_metadata_names_are_kept_and_pools_are_not(admin, id):
     pool = {"allocation_token": "t"}
     admin.task_event(id, "n0", Phase.QUEUED, metadata={"plugin_identifier": "container", "resource_pool_info": [pool]})
