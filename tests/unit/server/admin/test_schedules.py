@@ -150,7 +150,7 @@ def test_an_offset_changes_nothing():
         (
             {"rate": {"value": 2**32 - 1, "unit": 2}},
             {},
-            "there is no time at which [value: 4294967295 unit: DAY] fires",
+            "there is no time at which [value:4294967295 unit:DAY] fires",
         ),
         (HOURLY, {"x": True}, "its required input [x] has no value"),
         ({**MINUTES, "kickoff_time_input_arg": "x"}, {"x": True}, "only cron schedules pass the kickoff time"),
