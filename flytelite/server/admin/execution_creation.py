@@ -94,11 +94,11 @@ def execution(draft: Draft) -> execution_pb2.Execution:
     """The message of a new execution."""
     message = execution_pb2.Execution(id=draft.id, spec=draft.spec)
     spec = message.spec
-    spec.metadata.ClearField("artifact_ids")
     system = execution_pb2.SystemMetadata(namespace=f"{draft.id.project}-{draft.id.domain}")
     spec.metadata.system_metadata.CopyFrom(system)
     spec.security_context.CopyFrom(draft.config.security_context)
     if not draft.is_single_task:
+        spec.metadata.ClearField("artifact_ids")
         spec.max_parallelism = draft.config.max_parallelism
     closure = message.closure
     closure.phase = phases.WORKFLOW.UNDEFINED

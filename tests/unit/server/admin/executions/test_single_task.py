@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flyteidl.admin import common_pb2, execution_pb2
-from flyteidl.core import identifier_pb2, workflow_pb2
+from flyteidl.core import artifact_id_pb2, identifier_pb2, workflow_pb2
 
 from flytelite.errors import InvalidArgument, NotFound
 from flytelite.server.admin.single_task import node_id
@@ -69,6 +69,13 @@ def test_lists_find_it_by_task_and_not_by_launch_plan(admin, task):
     assert listed("eq(workflow.name,.flytegen.tasks.double)") == [id]
     assert listed("eq(launch_entity,task)") == [id]
     assert listed("contains(launch_plan.name,tasks)") == []
+
+
+def test_artifacts_that_a_request_names_are_kept_only_for_a_task(admin, task):
+    metadata = execution_pb2.ExecutionMetadata(artifact_ids=[artifact_id_pb2.ArtifactID(version="1")])
+    kept = admin.execution(admin.run(launch_plan=task, metadata=metadata)).spec.metadata.artifact_ids
+    assert [artifact.version for artifact in kept] == ["1"]
+    assert not admin.execution(admin.run(metadata=metadata)).spec.metadata.artifact_ids
 
 
 def test_relaunching_keeps_it_a_task(admin, task):
