@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flytelite.engine.executors import fork_server
+from flytelite.engine.executors import fork_server, waiter
 
 SCRIPT = Path(fork_server.__file__)
 
@@ -62,7 +62,7 @@ class ForkServer:
             answer = await _receive(here)
             if not answer:
                 raise Gone
-            if answer != fork_server.STARTED:
+            if answer != waiter.STARTED:
                 raise OSError(answer.decode())
         except BaseException:
             here.close()

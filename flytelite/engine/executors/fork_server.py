@@ -7,13 +7,12 @@ log. The server ends when the engine does, and never looks back at what it has f
 the server import more modules and serve on a control socket of its own; beside it are a connection, on which it reads
 what to import (modules, env), and that socket.
 
-An attempt is given to a waiter, which does what shim.py does for a plain subprocess and outlives the server. The waiter
-reads from the connection what it has to know (four bytes of length, then JSON: directory, token, grace), answers
-STARTED, and leaves the rest (argv, env, cwd, lesson, in the same form) to the task process. The connection stays open
-for as long as the waiter lives. A waiter and its task process are forked in advance, one pair at a time, because two
-forks of a process of this size are a good part of what a short task takes.
+An attempt is given to a waiter (waiter.py), which outlives the server. The waiter reads from the connection what it
+has to know (four bytes of length, then JSON: directory, token, grace), answers STARTED, and leaves the rest (argv, env,
+cwd, lesson, in the same form) to the task process. The connection stays open until the exit record is written. The
+next task process is forked in advance.
 
-Runs in the task's environment, where flytelite may not be installed: it loads its two siblings by path.
+Runs in the task's environment, where flytelite may not be installed: it loads its siblings by path.
 """
 # ruff: noqa: PTH120
 
@@ -33,13 +32,12 @@ import select
 import signal
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 ATTEMPT = b"+"
 BRANCH = b"*"
-STARTED = b"+"
 
 
 def _sibling(name: str) -> ModuleType:
@@ -53,9 +51,9 @@ def _sibling(name: str) -> ModuleType:
 
 
 if TYPE_CHECKING:
-    from flytelite.engine.executors import fork_task, shim
+    from flytelite.engine.executors import fork_task, shim, waiter
 else:
-    shim, fork_task = _sibling("shim"), _sibling("fork_task")
+    shim, fork_task, waiter = _sibling("shim"), _sibling("fork_task"), _sibling("waiter")
 
 
 def main() -> None:
@@ -80,43 +78,82 @@ def greet(control: socket.socket, prepare: Callable[[], fork_task.Prepared]) -> 
     serve(control, prepared)
 
 
+class Waiters:
+    """The waiter that gets the next attempts, and its successors."""
+
+    def __init__(self, control: socket.socket, prepared: fork_task.Prepared) -> None:
+        self.control = control
+        self.prepared = prepared
+        self.orders: socket.socket | None = None
+        self.left = 0
+
+    def prefork(self, held: Sequence[int] = ()) -> socket.socket:
+        """The socket of a waiter that takes one more attempt; it does not keep those descriptors. Raises OSError."""
+        if self.orders is None:
+            self.orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.left = waiter.SHARED
+            with theirs:
+                if os.fork() == 0:
+                    self.control.close()
+                    self.orders.close()
+                    for descriptor in held:
+                        os.close(descriptor)
+                    wait(theirs, self.prepared)
+        return self.orders
+
+    def hand(self, descriptors: list[int]) -> None:
+        """Give an attempt to a waiter; one that has been killed is replaced. Raises OSError."""
+        for _ in range(2):
+            try:
+                socket.send_fds(self.prefork(descriptors), [ATTEMPT], descriptors)
+            except BrokenPipeError:
+                self.close()
+            else:
+                self.left -= 1
+                if self.left == 0:
+                    self.close()
+                return
+
+    def close(self) -> None:
+        """Give the waiter no more attempts: it ends when its tasks have ended."""
+        if self.orders is not None:
+            self.orders.close()
+            self.orders = None
+
+
 def serve(control: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
-    """Hand each attempt to a spare waiter until the engine is gone."""
+    """Hand each attempt to a waiter until the engine is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the waiters
-    spare: socket.socket | None = None
+    waiters = Waiters(control, prepared)
     while True:
         with contextlib.suppress(OSError):  # said to whoever asks for an attempt
-            spare = spare or prefork(control, prepared)
+            waiters.prefork()
         message, descriptors, _, _ = socket.recv_fds(control, 1, 3)
         if not message:
             os._exit(0)
         try:
             if message == BRANCH:
-                branch(control, spare, prepared, *descriptors)
+                branch(waiters, *descriptors)
             else:
-                if spare is None or not hand(spare, descriptors):
-                    hand(prefork(control, prepared), descriptors)
-                spare = None
+                waiters.hand(descriptors)
         except OSError as error:
             os.write(descriptors[0], str(error).encode())
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def branch(
-    control: socket.socket, spare: socket.socket | None, prepared: fork_task.Prepared, connection: int, other: int
-) -> None:
+def branch(waiters: Waiters, connection: int, other: int) -> None:
     """Fork a server that imports more; ``other`` is its control. Raises OSError."""
     if os.fork():
         return
     try:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        control.close()
-        if spare is not None:
-            spare.close()
-        wanted = _read(connection)
+        waiters.control.close()
+        waiters.close()
+        wanted = waiter.read(connection)
         os.close(connection)
+        prepared = waiters.prepared
         greet(socket.socket(fileno=other), lambda: fork_task.extend(prepared, wanted["modules"], wanted["env"]))
     except BaseException:
         traceback.print_exc()
@@ -124,71 +161,18 @@ def branch(
         os._exit(1)
 
 
-def hand(spare: socket.socket, descriptors: list[int]) -> bool:
-    """Give an attempt to a waiter; False when that has been killed."""
-    with spare, contextlib.suppress(OSError):
-        socket.send_fds(spare, [b"+"], descriptors)
-        return True
-    return False
-
-
-def prefork(control: socket.socket, prepared: fork_task.Prepared) -> socket.socket:
-    """A waiter with a task process that both wait for an attempt to come over the socket. Raises OSError."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        if os.fork() == 0:
-            control.close()
-            ours.close()
-            wait(theirs, prepared)
-    return ours
-
-
 def wait(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
-    """The waiter: fork the task process, wait for the attempt and then for its end."""
+    """The waiter."""
     try:
         os.setsid()
+        os.dup2(1, 2)  # it outlives the engine, whose stderr may be a pipe that somebody reads to its end
         gc.disable()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-        def become() -> NoReturn:
-            orders.close()
-            ours.close()
-            gc.enable()
-            begin(theirs, prepared)
-
-        task = shim.Task(0)
-        task.run(become)
-        theirs.close()
-        message, descriptors, _, _ = socket.recv_fds(orders, 1, 3)
-        if message:
-            attend(task, ours, *descriptors)
+        waiter.Waiter(orders, shim, lambda attempt: begin(attempt, prepared)).run()
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(0)
     raise AssertionError
-
-
-def attend(task: shim.Task, orders: socket.socket, connection: int, lock: int, log: int) -> None:
-    """Have the task process run the attempt, and wait for its end."""
-    # As the shim has them: its lock, and the log.
-    for source, target in ((lock, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    os.close(lock)
-    attempt = _read(connection)
-    os.write(connection, STARTED)
-    task.grace = attempt["grace"]
-
-    def release() -> None:
-        with contextlib.suppress(OSError):  # it may have been ended already
-            socket.send_fds(orders, [b"+"], [connection, log])
-        orders.close()
-
-    shim.attend(attempt["directory"], attempt["token"], task, release)
-    os.close(
-        connection
-    )  # by its end, the exit of a process of this size, the engine would hear of it milliseconds later
 
 
 def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
@@ -204,7 +188,7 @@ def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
-        command = _read(connection)
+        command = waiter.read(connection)
         os.close(connection)
         fork_task.run(prepared, command["argv"], command["env"], command["cwd"], command["lesson"])
     except BaseException:
@@ -212,23 +196,6 @@ def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
     finally:
         os._exit(1)
     raise AssertionError
-
-
-def _read(connection: int) -> Any:
-    """One message of the request. Raises EOFError when the engine is gone before it is complete."""
-    length = int.from_bytes(_exactly(connection, 4), "big")
-    return json.loads(_exactly(connection, length))
-
-
-def _exactly(connection: int, count: int) -> bytes:
-    parts = []
-    while count:
-        part = os.read(connection, count)
-        if not part:
-            raise EOFError("the engine ended while it asked for an attempt")
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Runs inside a fork server, in the task's own Python environment: standard librar
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import ctypes
 import functools
@@ -36,6 +37,8 @@ FAILED_FLUSH = 120
 
 NEVER_PRELOADED = frozenset({"cupy", "jax", "tensorflow", "torch"})
 """Libraries that may talk to a graphics processor once they are imported, which no fork survives."""
+
+CONNECTORS = "flytekit.extend.backend.base_connector"
 
 HUGE_PAGE = 2 * 1024 * 1024
 MADV_COLLAPSE = 25
@@ -168,6 +171,9 @@ def prepare() -> Prepared:
     shutil.rmtree(data_persistence.flyte_tmp_dir)
     _fresh_context()  # in a flytekit that it does not fit, it fails here and not in every task
     shutil.rmtree(data_persistence.flyte_tmp_dir)
+    loop = _connector_loop()
+    if loop is not None:
+        loop.close()
     return Prepared()
 
 
@@ -299,7 +305,15 @@ def _fresh_state() -> None:
     if numbers is not None:
         numbers.seed()
     tempfile.tempdir = None
+    if _connector_loop() is not None:
+        sys.modules[CONNECTORS].local_connector_loop = asyncio.new_event_loop()  # type: ignore[attr-defined]
     _fresh_context()
+
+
+def _connector_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that flytekit makes while it is imported; forked processes would share what it waits for."""
+    loop = getattr(sys.modules.get(CONNECTORS), "local_connector_loop", None)
+    return loop if isinstance(loop, asyncio.AbstractEventLoop) else None
 
 
 def _fresh_context() -> None:

@@ -21,7 +21,8 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import resource
+    from collections.abc import Callable, Iterable
 
 CANNOT_EXECUTE = 127
 
@@ -88,10 +89,6 @@ class Task:
             except (ProcessLookupError, PermissionError):
                 pass
 
-    def identity(self) -> list[tuple[str, object]]:
-        """Which process the task is, once it has one."""
-        return [("task_pid", self.pid), ("task_start_time", start_time(self.pid))] if self.pid else []
-
     def run(self, become: Callable[[], object]) -> None:
         """Fork, and have the child become the task."""
         held = {signal.SIGTERM, signal.SIGALRM}
@@ -106,7 +103,7 @@ class Task:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
 
-def begin(become: Callable[[], object], held: set[signal.Signals]) -> None:
+def begin(become: Callable[[], object], held: Iterable[signal.Signals]) -> None:
     """In the child: a process group of its own, the system's signal behaviour, no lock, and then the task."""
     try:
         os.setpgid(0, 0)
@@ -131,49 +128,56 @@ def execute(argv: list[str]) -> None:
         os.write(2, f"flytelite cannot execute {argv[0]}: {error.strerror}\n".encode())
 
 
-def attend(directory: str, token: str, task: Task, launch: Callable[[], object]) -> None:
-    """Run one attempt to its end. ``launch`` starts the task, or lets it go on when it has a process already."""
-    identity: list[tuple[str, object]] = [
+def identity(token: str) -> list[tuple[str, object]]:
+    """Who attends an attempt: this process."""
+    return [
         ("token", token),
         ("pid", os.getpid()),
         ("start_time", start_time(os.getpid())),
         ("boot_id", boot_id()),
     ]
-    early = task.pid != 0
-    write(directory, PROCESS, [*identity, *task.identity()])
+
+
+def write_exit(  # noqa: PLR0917  the parts of one record
+    directory: str, token: str, started: float, ended: float, status: int, usage: resource.struct_rusage
+) -> None:
+    """The exit record; ``status`` and ``usage`` are as os.wait4 returns them."""
+    code = os.waitstatus_to_exitcode(status)
+    lines = [
+        ("token", token),
+        ("exit_code", code if code >= 0 else 128 - code),
+        ("signal", -code if code < 0 else 0),
+        ("started_at", started),
+        ("ended_at", ended),
+        ("peak_memory", usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)),
+        ("cpu_time", usage.ru_utime + usage.ru_stime),
+    ]
+    write(directory, EXIT, lines)
+
+
+def attend(directory: str, token: str, task: Task, become: Callable[[], object]) -> None:
+    """Run one attempt to its end; ``become`` is what its process does."""
+    who = identity(token)
+    write(directory, PROCESS, who)
     # In this order: whoever cancels writes the file before it reads the record, so one of the two sees the other.
     if os.path.exists(f"{directory}/{CANCEL}"):
         task.end()
     started = time.time()
-    launch()
-    if not early:
-        write(directory, PROCESS, [*identity, *task.identity()])
-        if task.ending:
-            task.end()
+    task.run(become)
+    write(directory, PROCESS, [*who, ("task_pid", task.pid), ("task_start_time", start_time(task.pid))])
+    if task.ending:
+        task.end()
     _, status, usage = os.wait4(task.pid, 0)
     ended = time.time()
     task.kill()  # as in a container: what the main process leaves behind ends with it
-    code = os.waitstatus_to_exitcode(status)
-    write(
-        directory,
-        EXIT,
-        [
-            ("token", token),
-            ("exit_code", code if code >= 0 else 128 - code),
-            ("signal", -code if code < 0 else 0),
-            ("started_at", started),
-            ("ended_at", ended),
-            ("peak_memory", usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)),
-            ("cpu_time", usage.ru_utime + usage.ru_stime),
-        ],
-    )
+    write_exit(directory, token, started, ended, status, usage)
 
 
 def main() -> None:
     """Run the attempt that the command line names."""
     directory, token, grace, *argv = sys.argv[1:]
     task = Task(float(grace))
-    attend(directory, token, task, lambda: task.run(lambda: execute(argv)))
+    attend(directory, token, task, lambda: execute(argv))
 
 
 if __name__ == "__main__":
