@@ -17,6 +17,7 @@ from flytelite.engine import notes
 from flytelite.engine.attempts import put_away
 from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL, NodePhase, TaskPhase, node_event, task_event
 from flytelite.engine.executors.interface import Outcome
+from flytelite.engine.nodes.caching import give_back
 from flytelite.engine.record import Event, Note
 from flytelite.engine.run import Run
 
@@ -32,9 +33,10 @@ async def abort_all(run: Run, reason: str) -> None:
         if child.name:
             sink.terminate_execution(child, cascading(run, reason))
         gone = _notes(run, node)
+        for note in gone.values():
+            if "reservation" in note:
+                give_back(run, note["reservation"])
         sink.emit(*_events(run, node, reason), notes=dict.fromkeys(gone))
-        for key in gone:
-            run.services.bells.ring((key,))
 
 
 async def end_process(run: Run, intent: Note) -> Outcome:
@@ -53,16 +55,13 @@ def cascading(run: Run, reason: str) -> str:
 
 
 def _notes(run: Run, node: node_execution_pb2.NodeExecution) -> dict[str, Note]:
-    """The notes of the node and of its elements, and the reservations they hold, by key."""
+    """The notes of the node and of its elements, by key."""
     view = run.services.view
     key = notes.node_key(run.id, node.id.node_id)
     found = {key: view.note(key) or {}}
     for index in range(int(found[key].get("size", 0))):
         key = notes.element_key(run.id, node.id.node_id, index)
         found[key] = view.note(key) or {}
-    for note in list(found.values()):
-        if "reservation" in note:
-            found[str(note["reservation"])] = {}
     return found
 
 

@@ -1,8 +1,7 @@
-"""The cache of task outputs: datacatalog's keys and meaning, without its service.
+"""The cache of task outputs: datacatalog's keys and meaning, over the records that its service shows to clients.
 
-Keys: ``flytepropeller/pkg/controller/nodes/catalog/datacatalog/transformer.go`` and
-``flyteplugins/go/tasks/pluginmachinery/catalog/hashing.go``. An artifact is a file of outputs and a note under its key;
-a reservation is a note that names its owner.
+Keys and metadata: ``flytepropeller/pkg/controller/nodes/catalog/datacatalog/transformer.go`` and
+``flyteplugins/go/tasks/pluginmachinery/catalog/hashing.go``. The outputs of an artifact are a file.
 """
 
 from __future__ import annotations
@@ -10,21 +9,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flyteidl.core import catalog_pb2, identifier_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
-from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from flytelite.compiler.digests import message_digest
+from flytelite.compiler.types import castable, literal_type
 from flytelite.engine import data
-from flytelite.engine.record import Note, ReadView
+from flytelite.engine.record import CachedArtifact, EventSink, ReadView
 
 SIGNATURE_LENGTH = 8
 CACHE_KEY_METADATA = "cache-key-metadata"
+TASK_VERSION = "task-version"
+PROJECT, DOMAIN, EXECUTION = "exec-project", "exec-domain", "execution-name"
+NODE, ATTEMPT = "exec-node", "exec-attempt"
+UNKNOWN = "unknown"
 
 
 class NoCacheVersion(Exception):
@@ -39,19 +41,19 @@ class Key:
     tag: str
 
     @property
-    def note(self) -> str:
-        """The key of the artifact's note."""
-        return f"artifact/{self._name}"
+    def bell(self) -> tuple[str, ...]:
+        """The bell that rings when the reservation for the artifact is given back."""
+        return reservation_bell(self.dataset, self.tag)
 
     @property
-    def reservation(self) -> str:
-        """The key of the reservation's note."""
-        return f"reservation/{self._name}"
+    def file_name(self) -> str:
+        """A name of the artifact's own for a file."""
+        return hashlib.sha256("/".join(self.bell).encode()).hexdigest()
 
-    @property
-    def _name(self) -> str:
-        parts = (self.dataset.project, self.dataset.domain, self.dataset.name, self.dataset.version, self.tag)
-        return "/".join(data.component(part) for part in parts)
+
+def reservation_bell(dataset: identifier_pb2.Identifier, tag: str) -> tuple[str, ...]:
+    """The bell that rings when the reservation for the artifact under a tag of a dataset is given back."""
+    return ("reservation", dataset.project, dataset.domain, dataset.name, dataset.version, tag)
 
 
 def key_of(
@@ -137,39 +139,77 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The artifacts; their files are below ``directory``."""
+    """The artifacts; the files of those that the engine keeps are below ``directory``."""
 
     view: ReadView
+    sink: EventSink
     directory: Path
 
-    async def get(self, key: Key, expected: Iterable[str]) -> Artifact | None:
-        """The artifact of that key, if it has all the ``expected`` outputs; None when there is none."""
-        note = self.view.note(key.note)
-        if note is None:
+    async def get(
+        self, key: Key, expected: Mapping[str, interface_pb2.Variable], task: identifier_pb2.Identifier
+    ) -> Artifact | None:
+        """The artifact of that key, if it has all the ``expected`` outputs, in their types; None when there is none."""
+        found = self.view.artifact(key.dataset, key.tag)
+        if found is None:
             return None
-        outputs = await data.read_literals(Path(str(note["outputs"])))
-        if outputs is None or set(outputs.literals) != set(expected):
+        path = Path(found.outputs)
+        outputs = await data.read_literals(path) if path.is_absolute() else self.view.literal_map(found.outputs)
+        if outputs is None or not _fits(outputs, expected):
             return None
-        metadata = catalog_pb2.CatalogMetadata()
-        json_format.ParseDict(note["metadata"], metadata)
+        metadata = catalog_pb2.CatalogMetadata(
+            dataset_id=key.dataset,
+            artifact_tag=catalog_pb2.CatalogArtifactTag(artifact_id=found.id, name=key.tag),
+            source_task_execution=_source(found, task),
+        )
         return Artifact(outputs, metadata)
 
     async def put(
         self, key: Key, outputs: literals_pb2.LiteralMap, source: identifier_pb2.TaskExecutionIdentifier, replace: bool
-    ) -> tuple[catalog_pb2.CatalogMetadata, dict[str, Note]]:
-        """Write an artifact's file; the metadata for the event, and the note to record in one batch with it.
+    ) -> catalog_pb2.CatalogMetadata:
+        """Write an artifact's file and put it into the catalog; the metadata for the event.
 
         An artifact that is there already stays unless it is to be replaced.
         """
-        metadata = catalog_pb2.CatalogMetadata(
+        id = str(uuid.uuid4())
+        if replace or self.view.artifact(key.dataset, key.tag) is None:
+            path = self.directory / key.file_name[:2] / f"{key.file_name[2:40]}-{id}.pb"
+            await data.write_literals(path, outputs)
+            artifact = CachedArtifact(id, str(path), _metadata(source), {TASK_VERSION: source.task_id.version})
+            id = self.sink.keep_artifact(key.dataset, key.tag, artifact, replace=replace)
+        return catalog_pb2.CatalogMetadata(
             dataset_id=key.dataset,
-            artifact_tag=catalog_pb2.CatalogArtifactTag(artifact_id=str(uuid.uuid4()), name=key.tag),
+            artifact_tag=catalog_pb2.CatalogArtifactTag(artifact_id=id, name=key.tag),
             source_task_execution=source,
         )
-        if not replace and self.view.note(key.note) is not None:
-            return metadata, {}
-        identity = hashlib.sha256(key.note.encode()).hexdigest()
-        path = self.directory / identity[:2] / f"{identity[2:40]}-{metadata.artifact_tag.artifact_id}.pb"
-        await data.write_literals(path, outputs)
-        note: dict[str, Any] = {"outputs": str(path), "metadata": json_format.MessageToDict(metadata)}
-        return metadata, {key.note: note}
+
+
+def _fits(outputs: literals_pb2.LiteralMap, expected: Mapping[str, interface_pb2.Variable]) -> bool:
+    if set(outputs.literals) != set(expected):
+        return False
+    types = {name: literal_type(literal) for name, literal in outputs.literals.items()}
+    return all(type is not None and castable(type, expected[name].type) for name, type in types.items())
+
+
+def _metadata(source: identifier_pb2.TaskExecutionIdentifier) -> dict[str, str]:
+    execution = source.node_execution_id.execution_id
+    return {
+        PROJECT: execution.project,
+        DOMAIN: execution.domain,
+        EXECUTION: execution.name,
+        NODE: source.node_execution_id.node_id,
+        ATTEMPT: str(source.retry_attempt),
+    }
+
+
+def _source(found: CachedArtifact, task: identifier_pb2.Identifier) -> identifier_pb2.TaskExecutionIdentifier:
+    """Which run computed it, as far as its metadata tell (``transformer.go``, GetSourceFromMetadata)."""
+    told = found.metadata
+    attempt = told.get(ATTEMPT, "0")
+    source = identifier_pb2.TaskExecutionIdentifier(retry_attempt=int(attempt) if attempt.isdecimal() else 0)
+    source.task_id.CopyFrom(task)
+    source.task_id.version = found.dataset_metadata.get(TASK_VERSION, UNKNOWN)
+    source.node_execution_id.node_id = told.get(NODE, UNKNOWN)
+    execution = source.node_execution_id.execution_id
+    execution.project, execution.domain = told.get(PROJECT, task.project), told.get(DOMAIN, task.domain)
+    execution.name = told.get(EXECUTION, UNKNOWN)
+    return source

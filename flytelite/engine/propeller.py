@@ -12,6 +12,7 @@ from flyteidl.core import identifier_pb2
 from flytelite.config import Settings
 from flytelite.engine import execution
 from flytelite.engine.aborting import abort_all
+from flytelite.engine.catalog import reservation_bell
 from flytelite.engine.events import WORKFLOW_TERMINAL, WorkflowPhase
 from flytelite.engine.executors.fork_executor import ForkServerExecutor
 from flytelite.engine.executors.interface import Executor
@@ -95,6 +96,10 @@ class Propeller:
     def signal_set(self, id: identifier_pb2.SignalIdentifier) -> None:
         """Wake the gate that waits for the signal."""
         self._services.bells.ring(signal_bell(id))
+
+    def reservation_released(self, dataset: identifier_pb2.Identifier, tag: str) -> None:
+        """Wake who waits to compute the artifact."""
+        self._services.bells.ring(reservation_bell(dataset, tag))
 
     def execution_ended(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> None:
         """Wake the node that waits for this child execution."""

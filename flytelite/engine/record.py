@@ -42,6 +42,27 @@ class Launch:
     plugin_overrides: PluginOverrides = field(default_factory=PluginOverrides)
 
 
+@dataclass(frozen=True)
+class CachedArtifact:
+    """Outputs in the catalog: the absolute path of their file, or an URI for ``ReadView.literal_map``.
+
+    The metadata are those of the cache service: which execution computed them, and from which version of the task.
+    """
+
+    id: str
+    outputs: str
+    metadata: Mapping[str, str]
+    dataset_metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ReservationHolder:
+    """Who computes an artifact, and for how many seconds more without word from them; None: until they are done."""
+
+    owner: str
+    expires_in: float | None = None
+
+
 class ReadView(Protocol):
     """What the engine may read. Messages handed out are shared: never change one."""
 
@@ -69,6 +90,12 @@ class ReadView(Protocol):
     def note(self, key: str) -> Note | None:
         """The engine's own bookkeeping under that key."""
 
+    def artifact(self, dataset: identifier_pb2.Identifier, tag: str) -> CachedArtifact | None:
+        """What the catalog has under a tag of a dataset."""
+
+    def literal_map(self, uri: str) -> literals_pb2.LiteralMap | None:
+        """The map at an URI that is no path of a file."""
+
 
 class EventSink(Protocol):
     """What the engine may change."""
@@ -93,3 +120,14 @@ class EventSink(Protocol):
 
     def signal(self, id: identifier_pb2.SignalIdentifier, type: Any) -> signal_pb2.Signal:
         """Get or create the signal (``type``: flyteidl.core.LiteralType)."""
+
+    def keep_artifact(
+        self, dataset: identifier_pb2.Identifier, tag: str, artifact: CachedArtifact, *, replace: bool
+    ) -> str:
+        """Put outputs into the catalog; the artifact's id. What is there stays, or keeps its id and is replaced."""
+
+    def reserve(self, dataset: identifier_pb2.Identifier, tag: str, owner: str) -> ReservationHolder:
+        """Take the reservation for the artifact unless another has it; who has it now."""
+
+    def release(self, dataset: identifier_pb2.Identifier, tag: str, owner: str) -> None:
+        """Give the reservation back, if the owner has it."""

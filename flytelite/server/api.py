@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from flyteidl.datacatalog import datacatalog_pb2
 from flyteidl.service import admin_pb2, auth_pb2, dataproxy_pb2, identity_pb2, signal_pb2
 from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
@@ -28,13 +29,15 @@ class Method:
 
 
 def services() -> tuple[ServiceDescriptor, ...]:
-    """The services FlyteAdmin registers (``flyteadmin/pkg/server/service.go``), in the order it registers them."""
+    """The services FlyteAdmin registers (``flyteadmin/pkg/server/service.go``), in the order it registers them, and the
+    cache service, which has a port of its own in Flyte."""
     return (
         admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
         auth_pb2.DESCRIPTOR.services_by_name["AuthMetadataService"],
         identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
         dataproxy_pb2.DESCRIPTOR.services_by_name["DataProxyService"],
         signal_pb2.DESCRIPTOR.services_by_name["SignalService"],
+        datacatalog_pb2.DESCRIPTOR.services_by_name["DataCatalog"],
     )
 
 

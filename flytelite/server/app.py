@@ -24,6 +24,7 @@ from flytelite.server.admin.changes import (
     Changes,
     ExecutionChanged,
     ExecutionCreated,
+    ReservationReleased,
     ServerStopping,
     SignalSet,
 )
@@ -134,6 +135,8 @@ def _tell(propeller: Propeller, change: Change) -> None:
             propeller.abort(id, cause)
         case SignalSet(id):
             propeller.signal_set(id)
+        case ReservationReleased(dataset, tag):
+            propeller.reservation_released(dataset, tag)
         case ExecutionChanged(id, terminal=True):
             propeller.execution_ended(id)
 

@@ -17,8 +17,9 @@ from flyteidl.admin import (
 from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
 from flyteidl.event import event_pb2
 
-from flytelite.engine.record import Event, Launch, Note
+from flytelite.engine.record import CachedArtifact, Event, Launch, Note, ReservationHolder
 from flytelite.errors import AlreadyExists, FailedPrecondition, NotFound
+from flytelite.server.admin.catalog.artifacts import Kept
 from flytelite.server.admin.control_plane import ControlPlane
 from flytelite.server.store.interface import Store, TableSchema
 
@@ -89,6 +90,15 @@ class EngineRecord:
         """The engine's own bookkeeping."""
         return self._notes.get(key)
 
+    def artifact(self, dataset: identifier_pb2.Identifier, tag: str) -> CachedArtifact | None:
+        """What the cache service has under that tag."""
+        kept = self._control_plane.artifacts.tagged(dataset, tag)
+        return None if kept is None else CachedArtifact(kept.id, kept.data, kept.metadata, kept.dataset_metadata)
+
+    def literal_map(self, uri: str) -> literals_pb2.LiteralMap | None:
+        """One that is kept in the store."""
+        return self._control_plane.literal_maps.resolve(uri)
+
     # EventSink
 
     def emit(self, *events: Event, notes: Mapping[str, Note | None] | None = None) -> None:
@@ -126,6 +136,25 @@ class EngineRecord:
     def signal(self, id: identifier_pb2.SignalIdentifier, type: types_pb2.LiteralType) -> signal_pb2.Signal:
         """Raises AlreadyExists when the signal has another type."""
         return self._control_plane.signals.get_or_create(signal_pb2.SignalGetOrCreateRequest(id=id, type=type))
+
+    def keep_artifact(
+        self, dataset: identifier_pb2.Identifier, tag: str, artifact: CachedArtifact, *, replace: bool
+    ) -> str:
+        """The id of the artifact that is there now."""
+        kept = Kept(artifact.id, artifact.outputs, artifact.metadata, artifact.dataset_metadata)
+        with self._store.batch(insist=True):
+            return self._control_plane.artifacts.keep(dataset, tag, kept, replace=replace)
+
+    def reserve(self, dataset: identifier_pb2.Identifier, tag: str, owner: str) -> ReservationHolder:
+        """Take it unless another has it."""
+        with self._store.batch(insist=True):
+            holder = self._control_plane.reservations.take(dataset, tag, owner)
+        return ReservationHolder(holder.owner, holder.expires_in)
+
+    def release(self, dataset: identifier_pb2.Identifier, tag: str, owner: str) -> None:
+        """Give it back."""
+        with self._store.batch(insist=True):
+            self._control_plane.reservations.give_back(dataset, tag, owner)
 
     def _record(self, event: Event) -> None:
         events = self._control_plane.events

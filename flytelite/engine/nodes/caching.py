@@ -5,13 +5,14 @@ Rules: ``flytepropeller/pkg/controller/nodes/cache.go`` and ``.../nodes/executor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flyteidl.core import catalog_pb2, identifier_pb2, interface_pb2, literals_pb2, tasks_pb2
 from flyteidl.event import event_pb2
 
-from flytelite.engine.catalog import Artifact, Catalog, Key, NoCacheVersion, key_of
+from flytelite.engine.catalog import Artifact, Catalog, Key, NoCacheVersion, key_of, reservation_bell
 from flytelite.engine.failures import SYSTEM, failed
 from flytelite.engine.naming import generated_name
 from flytelite.engine.record import Note
@@ -57,13 +58,13 @@ class Caching:
     @property
     def _catalog(self) -> Catalog:
         services = self.run.services
-        return Catalog(services.view, services.settings.bucket / "catalog")
+        return Catalog(services.view, services.sink, services.settings.bucket / "catalog")
 
     async def lookup(self) -> Artifact | None:
         """The outputs of an equal run before; None when there are none or they are to be overwritten."""
         if not self.wanted or self._overwrite:
             return None
-        return await self._catalog.get(self.key, self.interface.outputs.variables)
+        return await self._catalog.get(self.key, self.interface.outputs.variables, self.template.id)
 
     async def reserve(self) -> Artifact | None:
         """Wait until no other run computes the artifact; the artifact, if there is one then.
@@ -72,54 +73,64 @@ class Caching:
         """
         services = self.run.services
         key = self.key
-        owner = generated_name(self.run.id.name, self.unique_id, self.attempt)
         while True:
-            bell = services.bells.listen((key.reservation,))
-            note = services.view.note(key.reservation)
-            if note is None or note["owner"] == owner:
-                found = await self.lookup()
-                if found is not None:
-                    return found
-                if services.view.note(key.reservation) in (None, note):
-                    services.sink.emit(notes={key.reservation: {"owner": owner}})
-                    return None
-            else:
-                await bell.wait()
+            bell = services.bells.listen(key.bell)
+            holder = services.sink.reserve(key.dataset, key.tag, self._owner)
+            if holder.owner != self._owner:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(bell.wait(), holder.expires_in)
+                continue
+            found = await self.lookup()
+            if found is not None:
+                self.release()
+            return found
 
     async def store(
         self, outputs: literals_pb2.LiteralMap, node: identifier_pb2.NodeExecutionIdentifier
-    ) -> tuple[event_pb2.TaskNodeMetadata, Mapping[str, Note | None]]:
-        """Keep the outputs; what the last event says of it, and the notes that go out with it.
-
-        A disk that refuses does not fail the task.
-        """
+    ) -> event_pb2.TaskNodeMetadata:
+        """Keep the outputs; what the last event says of it. A disk that refuses does not fail the task."""
         metadata = event_pb2.TaskNodeMetadata()
         if not self.wanted:
-            return metadata, {}
+            return metadata
         source = identifier_pb2.TaskExecutionIdentifier(
             task_id=self.template.id, node_execution_id=node, retry_attempt=self.attempt
         )
         try:
-            catalog_key, notes = await self._catalog.put(self.key, outputs, source, replace=self._overwrite)
+            catalog_key = await self._catalog.put(self.key, outputs, source, replace=self._overwrite)
         except OSError:
             metadata.cache_status = Status.CACHE_PUT_FAILURE
-            return metadata, {}
+            return metadata
         metadata.cache_status = Status.CACHE_POPULATED
         metadata.catalog_key.CopyFrom(catalog_key)
         if not self._overwrite:
             metadata.catalog_key.ClearField("source_task_execution")  # only hits and replacements name it
         if self.serialized:
             metadata.reservation_status = Reservation.RESERVATION_RELEASED
-        return metadata, notes
+        return metadata
 
     def release(self) -> None:
         """Give the reservation back, to whoever waits."""
-        services = self.run.services
-        key = self.key
-        note = services.view.note(key.reservation)
-        if note is not None and note["owner"] == generated_name(self.run.id.name, self.unique_id, self.attempt):
-            services.sink.emit(notes={key.reservation: None})
-            services.bells.ring((key.reservation,))
+        give_back(self.run, self.reservation)
+
+    @property
+    def reservation(self) -> Note:
+        """The reservation that this run takes, to note it."""
+        id = self.key.dataset
+        return {"dataset": [id.project, id.domain, id.name, id.version], "tag": self.key.tag, "owner": self._owner}
+
+    @property
+    def _owner(self) -> str:
+        return generated_name(self.run.id.name, self.unique_id, self.attempt)
+
+
+def give_back(run: Run, reservation: Note) -> None:
+    """End the ``Caching.reservation`` of a run that is over."""
+    project, domain, name, version = reservation["dataset"]
+    dataset = identifier_pb2.Identifier(
+        resource_type=identifier_pb2.DATASET, project=project, domain=domain, name=name, version=version
+    )
+    run.services.sink.release(dataset, str(reservation["tag"]), str(reservation["owner"]))
+    run.services.bells.ring(reservation_bell(dataset, str(reservation["tag"])))
 
 
 def hit(artifact: Artifact) -> event_pb2.TaskNodeMetadata:

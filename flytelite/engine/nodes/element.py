@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
@@ -118,9 +117,9 @@ class Element:
 
     async def _store(self) -> None:
         """Keep the outputs for runs to come, before anybody hears that there are any."""
-        metadata, kept = await self._caching.store(self.outputs or literals_pb2.LiteralMap(), self.node.id)
+        metadata = await self._caching.store(self.outputs or literals_pb2.LiteralMap(), self.node.id)
         self.cache_status = metadata.cache_status
-        self._change(TaskPhase.SUCCEEDED, kept)
+        self._change(TaskPhase.SUCCEEDED)
 
     def _fail(self, failure: NodeFailed) -> None:
         self.error = failure.error
@@ -143,7 +142,7 @@ class Element:
                 if "intent" not in self.note and (found := await cache.reserve()) is not None:
                     await self._use(found)
                     return
-                self.note["reservation"] = cache.key.reservation
+                self.note["reservation"] = cache.reservation
             try:
                 over = await self._once(allowed)
             finally:
@@ -212,8 +211,8 @@ class Element:
         """The process of the current attempt runs."""
         self._change(TaskPhase.RUNNING)
 
-    def _change(self, phase: int, others: Mapping[str, Note | None] | None = None) -> None:
+    def _change(self, phase: int) -> None:
         """The note is written at once; the event may tell of several elements and is sent a little later."""
         self.phase = self.note["phase"] = phase
-        self.node.services.sink.emit(notes={self.key: self.note, **(others or {})})
+        self.node.services.sink.emit(notes={self.key: self.note})
         self._report.add(self, phase)

@@ -38,14 +38,13 @@ async def run(node: NodeRun) -> Finished:
     if cache.serialized:
         if node.phase == NodePhase.QUEUED and (found := await cache.reserve()) is not None:
             return await _use(node, found)
-        node.note["reservation"] = cache.key.reservation
+        node.note["reservation"] = cache.reservation
         node.afterwards.append(cache.release)
     finished = await _run(node, template)
-    metadata, notes = await cache.store(finished.outputs or literals_pb2.LiteralMap(), node.id)
+    metadata = await cache.store(finished.outputs or literals_pb2.LiteralMap(), node.id)
     if node.task_metadata is None:
         node.task_metadata = event_pb2.TaskNodeMetadata()
     node.task_metadata.MergeFrom(metadata)
-    node.pending_notes.update(notes)
     return finished
 
 

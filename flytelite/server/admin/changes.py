@@ -45,11 +45,27 @@ class SchedulesChanged:
 
 
 @dataclass(frozen=True)
+class ReservationReleased:
+    """Another may compute the artifact under a tag of a dataset now."""
+
+    dataset: identifier_pb2.Identifier
+    tag: str
+
+
+@dataclass(frozen=True)
 class ServerStopping:
     """The server ends: whoever waits for a change waits in vain."""
 
 
-Change = ExecutionCreated | ExecutionChanged | AbortRequested | SignalSet | SchedulesChanged | ServerStopping
+Change = (
+    ExecutionCreated
+    | ExecutionChanged
+    | AbortRequested
+    | SignalSet
+    | SchedulesChanged
+    | ReservationReleased
+    | ServerStopping
+)
 Listener = Callable[[Change], None]
 
 

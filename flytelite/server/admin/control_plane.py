@@ -7,6 +7,9 @@ from typing import Any
 
 from flytelite.config import Settings
 from flytelite.server.admin.attributes import Attributes
+from flytelite.server.admin.catalog.artifacts import Artifacts
+from flytelite.server.admin.catalog.datasets import Datasets
+from flytelite.server.admin.catalog.reservations import Reservations
 from flytelite.server.admin.changes import Changes
 from flytelite.server.admin.clock import Clock, now
 from flytelite.server.admin.data_proxy import DataProxy
@@ -15,7 +18,7 @@ from flytelite.server.admin.events import Events
 from flytelite.server.admin.execution_metrics import ExecutionMetrics
 from flytelite.server.admin.executions import Executions
 from flytelite.server.admin.launch_plans import LaunchPlans
-from flytelite.server.admin.literal_maps import LiteralMaps
+from flytelite.server.admin.literal_maps import LiteralMaps, LiteralReader
 from flytelite.server.admin.named_entities import NamedEntities
 from flytelite.server.admin.node_executions import NodeExecutions
 from flytelite.server.admin.objects import Objects
@@ -101,6 +104,11 @@ class ControlPlane:
         )
         self.data_proxy = DataProxy(objects, settings, self.node_executions, self.task_executions)
         self.signals = Signals(store, changes, clock)
+        self.datasets = Datasets(store, clock)
+        self.artifacts = Artifacts(
+            store, self.datasets, self.literal_maps, LiteralReader(self.literal_maps, objects, settings), clock
+        )
+        self.reservations = Reservations(store, changes, clock)
 
     def handlers(self) -> Handlers:
         """Full gRPC method name (``package.Service/Method``) to the function that answers it."""
@@ -181,6 +189,21 @@ class ControlPlane:
                     "GetOrCreateSignal": self.signals.get_or_create,
                     "ListSignals": self.signals.list,
                     "SetSignal": self.signals.set,
+                },
+            ),
+            **_service(
+                "datacatalog.DataCatalog",
+                {
+                    "CreateDataset": self.datasets.create,
+                    "GetDataset": self.datasets.get,
+                    "ListDatasets": self.datasets.list,
+                    "CreateArtifact": self.artifacts.create,
+                    "GetArtifact": self.artifacts.get,
+                    "UpdateArtifact": self.artifacts.update,
+                    "ListArtifacts": self.artifacts.list,
+                    "AddTag": self.artifacts.add_tag,
+                    "GetOrExtendReservation": self.reservations.get_or_extend,
+                    "ReleaseReservation": self.reservations.release,
                 },
             ),
         }

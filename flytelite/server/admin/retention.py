@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2
 
 from flytelite.errors import FailedPrecondition
 from flytelite.server.admin import phases
+from flytelite.server.admin.catalog.tables import ARTIFACTS
 from flytelite.server.admin.execution_tables import EXECUTIONS
 from flytelite.server.admin.filters import timestamp_text
 from flytelite.server.admin.identifiers import execution_key
@@ -30,6 +31,7 @@ class Retention:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tables = {name: store.table(carried.schema) for name, carried in CARRIED.items()}
+        self._tables[ARTIFACTS.name] = store.table(ARTIFACTS)
         self.snapshots = Snapshots(store)
         self._executions = self._tables[EXECUTIONS.name]
 
@@ -73,7 +75,7 @@ class Retention:
             maps.update(literal_maps_in(strings))
             look(strings)
 
-        for table in (TASKS.name, CLOSURES.name, LAUNCH_PLANS.name):
+        for table in (TASKS.name, CLOSURES.name, LAUNCH_PLANS.name, ARTIFACTS.name):
             for number, key in enumerate(self._tables[table].keys(Query())):
                 self._visit(table, key, visit)
                 if number % _AT_ONCE == 0:

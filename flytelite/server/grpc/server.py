@@ -38,7 +38,8 @@ class GrpcServer:
     async def start(self) -> None:
         """Bind and serve. Raises FailedPrecondition when ``settings.grpc_port`` cannot be bound."""
         self._server = grpc.aio.server(options=_options(self._settings))
-        await self._health.set("flyteadmin", health_pb2.HealthCheckResponse.SERVING)
+        for name in ("flyteadmin", "datacatalog.DataCatalog"):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [health.SERVICE_NAME, *(service.full_name for service in api.services())]
         self._server.add_generic_rpc_handlers((Reflection(names), FlyteServices(self._dispatcher)))

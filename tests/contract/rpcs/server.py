@@ -25,7 +25,7 @@ from flytelite.server.objects import Bucket
 from flytelite.server.rest.app import create_app
 from flytelite.server.store.memory import MemoryStore
 
-from .rows import Call
+from .rows import METHODS, Call
 
 START = 1_700_000_000
 """The first moment of every world's clock, which moves a second with each look at it."""
@@ -52,7 +52,7 @@ class World:
 
     def do(self, call: Call) -> Any:
         """Answer a call without any transport."""
-        return self._handlers[f"flyteidl.service.{call.method}"](call.message(self.bucket_path))
+        return self._handlers[METHODS[call.method].name](call.message(self.bucket_path))
 
 
 class Stage:

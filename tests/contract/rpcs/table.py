@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     attributes,
     authentication,
+    catalog,
     data_proxy,
     events,
     executions,
@@ -33,6 +34,7 @@ PARTS = (
     events,
     signals,
     data_proxy,
+    catalog,
     authentication,
 )
 ROWS = [row for part in PARTS for row in part.rows()]

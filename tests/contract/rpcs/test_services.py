@@ -21,7 +21,7 @@ def health(channel: grpc.Channel) -> health_pb2_grpc.HealthStub:
     return health_pb2_grpc.HealthStub(channel)
 
 
-@pytest.mark.parametrize("service", ["", "flyteadmin"])
+@pytest.mark.parametrize("service", ["", "flyteadmin", "datacatalog.DataCatalog"])
 def test_health(health: health_pb2_grpc.HealthStub, service: str):
     request = health_pb2.HealthCheckRequest(service=service)
     assert health.Check(request).status == SERVING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib.util
 import itertools
 import os
@@ -10,7 +11,6 @@ import pickle
 import sys
 import tarfile
 from collections import OrderedDict
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from flytelite.compiler.workflows import compile_workflow
 from flytelite.config import Settings
 from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL, WORKFLOW_TERMINAL
 from flytelite.engine.propeller import Propeller
-from flytelite.engine.record import Launch
+from flytelite.engine.record import Launch, ReservationHolder
 from flytelite.errors import AlreadyExists, FailedPrecondition, NotFound
 
 PROJECT, DOMAIN = "flytesnacks", "development"
@@ -37,7 +37,20 @@ def _key(message) -> bytes:
 class Ledger:
     """ReadView and EventSink in memory: it applies events by the control plane's rules and keeps their order."""
 
-    _STATE = ("launches", "executions", "nodes", "tasks", "notes", "signals", "plans", "events", "dynamic")
+    _STATE = (
+        "launches",
+        "executions",
+        "nodes",
+        "tasks",
+        "notes",
+        "artifacts",
+        "reservations",
+        "maps",
+        "signals",
+        "plans",
+        "events",
+        "dynamic",
+    )
 
     def __init__(self) -> None:
         self.launches: dict[bytes, Launch] = {}
@@ -45,6 +58,9 @@ class Ledger:
         self.nodes: dict[bytes, node_execution_pb2.NodeExecution] = {}
         self.tasks: dict[bytes, task_execution_pb2.TaskExecution] = {}
         self.notes: dict[str, dict] = {}
+        self.artifacts: dict[tuple, object] = {}
+        self.reservations: dict[tuple, str] = {}
+        self.maps: dict[str, literals_pb2.LiteralMap] = {}
         self.signals: dict[bytes, signal_pb2.Signal] = {}
         self.plans: dict[bytes, launch_plan_pb2.LaunchPlan] = {}
         self.events: list = []
@@ -63,7 +79,7 @@ class Ledger:
         return id
 
     def override_plugins(self, id, overrides) -> None:
-        self.launches[_key(id)] = replace(self.launches[_key(id)], plugin_overrides=overrides)
+        self.launches[_key(id)] = dataclasses.replace(self.launches[_key(id)], plugin_overrides=overrides)
 
     def terminate(self, id, cause="enough"):
         closure = self.executions[_key(id)].closure
@@ -108,7 +124,7 @@ class Ledger:
         if found is None:
             raise NotFound("no such execution")
         closure = self.executions[_key(id)].closure
-        return replace(found, phase=closure.phase, abort_cause=closure.abort_metadata.cause)
+        return dataclasses.replace(found, phase=closure.phase, abort_cause=closure.abort_metadata.cause)
 
     def unfinished(self):
         return [one.id for one in self.executions.values() if one.closure.phase not in WORKFLOW_TERMINAL]
@@ -136,7 +152,28 @@ class Ledger:
     def note(self, key):
         return self.notes.get(key)
 
+    def artifact(self, dataset, tag):
+        return self.artifacts.get((_key(dataset), tag))
+
+    def literal_map(self, uri):
+        return self.maps.get(uri)
+
     # EventSink
+
+    def keep_artifact(self, dataset, tag, artifact, *, replace):
+        there = self.artifacts.get((_key(dataset), tag))
+        if there is None:
+            self.artifacts[_key(dataset), tag] = artifact
+        elif replace:
+            self.artifacts[_key(dataset), tag] = dataclasses.replace(artifact, id=there.id)
+        return self.artifacts[_key(dataset), tag].id
+
+    def reserve(self, dataset, tag, owner):
+        return ReservationHolder(self.reservations.setdefault((_key(dataset), tag), owner))
+
+    def release(self, dataset, tag, owner):
+        if self.reservations.get((_key(dataset), tag)) == owner:
+            del self.reservations[_key(dataset), tag]
 
     def emit(self, *events, notes=None):
         for event in events:

@@ -6,6 +6,7 @@ import pytest
 from flyteidl.core import catalog_pb2, execution_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
 
 from flytelite.engine.catalog import NoCacheVersion, inputs_hash, key_of, signature
+from flytelite.engine.record import CachedArtifact, ReservationHolder
 
 SUCCEEDED = execution_pb2.WorkflowExecution.SUCCEEDED
 Status = catalog_pb2.CatalogCacheStatus
@@ -168,4 +169,47 @@ def test_serialized_runs_wait_for_each_other(bench):
     assert ran(bench) == ["slow"]
     lines = [[line for line in bench.ledger.lines(id) if line.startswith("n0")] for id in ids]
     assert ["n0 QUEUED", "n0 SUCCEEDED"] in lines
-    assert not [key for key in bench.ledger.notes if key.startswith("reservation")]
+    assert not bench.ledger.reservations
+
+
+def test_what_others_put_into_the_catalog_is_a_hit_if_it_fits(bench):
+    closure = bench.build(SOURCE)
+    inputs = bench.literals(directory=str(bench.directory), a=3)
+    template = closure.tasks[0].template
+    given = literals_pb2.LiteralMap(literals={name: inputs.literals[name] for name in ("directory", "a")})
+    key = key_of(template, template.interface, given)
+    maps = {"flytelite://good": integer(81), "flytelite://bad": bench.literals(a="text").literals["a"]}
+    bench.ledger.maps = {uri: literals_pb2.LiteralMap(literals={"o0": value}) for uri, value in maps.items()}
+    bench.ledger.artifacts[key.dataset.SerializeToString(deterministic=True), key.tag] = CachedArtifact(
+        "mine", "flytelite://bad", {}, {}
+    )
+    bench.id = bench.ledger.create("first", closure, inputs, overwrite_cache=False)
+    assert bench.go(bench.id).phase == SUCCEEDED
+    assert bench.outputs() == {"o0": "9"}
+    artifact = CachedArtifact("mine", "flytelite://good", {"execution-name": "other"}, {"task-version": "7"})
+    bench.ledger.artifacts[key.dataset.SerializeToString(deterministic=True), key.tag] = artifact
+    bench.id = bench.ledger.create("second", closure, inputs)
+    assert bench.go(bench.id).phase == SUCCEEDED
+    assert bench.outputs() == {"o0": "81"}
+    hit = last_event(bench, "second").task_node_metadata.catalog_key
+    assert hit.artifact_tag.artifact_id == "mine"
+    source = hit.source_task_execution
+    assert (source.task_id.name, source.task_id.version) == ("flow.square", "7")
+    assert source.node_execution_id.node_id == "unknown"
+    assert source.node_execution_id.execution_id.name == "other"
+
+
+def test_a_reservation_of_others_is_waited_for_until_it_expires(bench, monkeypatch):
+    closure = bench.build(SOURCE, "serial")
+    (bench.directory / "go").touch()
+    bench.id = bench.ledger.create("exec", closure, bench.literals(directory=str(bench.directory), a=5))
+    take, asked = bench.ledger.reserve, []
+
+    def reserve(dataset, tag, owner):
+        asked.append(owner)
+        return ReservationHolder("somebody", 0.05) if len(asked) < 3 else take(dataset, tag, owner)
+
+    monkeypatch.setattr(bench.ledger, "reserve", reserve)
+    assert bench.go(bench.id).phase == SUCCEEDED
+    assert len(asked) == 3
+    assert ran(bench) == ["slow"]

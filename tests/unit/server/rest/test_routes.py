@@ -11,7 +11,10 @@ ROUTES = Routes()
 
 def test_every_rpc_but_one_has_a_route():
     routed = {route.method.name for route in ROUTES.all}
-    assert {method.name for method in api.methods()} - routed == {"flyteidl.service.SignalService/GetOrCreateSignal"}
+    unrouted = {method.name for method in api.methods()} - routed
+    assert {name for name in unrouted if not name.startswith("datacatalog.DataCatalog/")} == {
+        "flyteidl.service.SignalService/GetOrCreateSignal"
+    }
     assert len(ROUTES.all) == 56 + 4 + 2 + 1 + 4 + 2  # admin, its additional bindings, auth, identity, data, signals
 
 
