@@ -13,7 +13,7 @@ from flyteidl.core import identifier_pb2, literals_pb2
 from google.protobuf import json_format
 
 from flytelite.config import Settings
-from flytelite.errors import AlreadyExists, NotFound
+from flytelite.errors import AlreadyExists, InvalidArgument, NotFound
 from flytelite.server.admin import execution_creation, phases, validation
 from flytelite.server.admin.attributes import Attributes
 from flytelite.server.admin.changes import AbortRequested, Changes, ExecutionChanged, ExecutionCreated
@@ -313,17 +313,20 @@ class Executions:
     def _check_concurrency(self, launch_plan: launch_plan_pb2.LaunchPlan) -> None:
         """Refuse to run a launch plan, of whatever version, more often at a time than its policy allows."""
         policy = launch_plan.spec.concurrency_policy
-        if policy.behavior != launch_plan_pb2.CONCURRENCY_LIMIT_BEHAVIOR_SKIP:
+        if policy.behavior == launch_plan_pb2.CONCURRENCY_LIMIT_BEHAVIOR_UNSPECIFIED:
             return
         running = (
             Condition("launch_plan.name", Operator.EQUAL, (launch_plan.id.name,)),
             Condition("project_domain", Operator.EQUAL, (join(launch_plan.id.project, launch_plan.id.domain),)),
             Condition("phase", Operator.IN, ("QUEUED", "RUNNING")),
         )
-        if self.records.table.count(running) >= policy.max:
-            raise AlreadyExists(
-                f"concurrency limit ({policy.max}) reached for launch plan {launch_plan.id.name}; skipping execution"
-            )
+        if self.records.table.count(running) < policy.max:
+            return
+        if policy.behavior != launch_plan_pb2.CONCURRENCY_LIMIT_BEHAVIOR_SKIP:
+            raise InvalidArgument(f"unsupported concurrency-limit behavior: {policy.behavior}")
+        raise AlreadyExists(
+            f"concurrency limit ({policy.max}) reached for launch plan {launch_plan.id.name}; skipping execution"
+        )
 
     def _free_id(self, request: execution_pb2.ExecutionCreateRequest) -> Id:
         id = Id(project=request.project, domain=request.domain, name=request.name)

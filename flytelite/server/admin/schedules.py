@@ -120,6 +120,9 @@ def check(launch_plan: launch_plan_pb2.LaunchPlan, now: datetime) -> None:
     if timetable(schedule).next_after(now) is None:
         when = schedule.cron_schedule.schedule or text(schedule.rate)
         raise InvalidArgument(f"{name}: there is no time at which [{when}] fires")
+    policy = launch_plan.spec.concurrency_policy
+    if policy.behavior == launch_plan_pb2.CONCURRENCY_LIMIT_BEHAVIOR_SKIP and policy.max == 0:
+        raise InvalidArgument(f"{name}: its concurrency_policy allows 0 at a time")
     given = schedule.kickoff_time_input_arg if schedule.HasField("cron_schedule") else ""
     for input, parameter in launch_plan.spec.default_inputs.parameters.items():
         if parameter.required and input != given:

@@ -163,6 +163,15 @@ def test_schedules_that_could_never_start(schedules, schedule, inputs, words):
     assert list(schedules) == []
 
 
+def test_a_policy_that_allows_none_at_a_time(schedules):
+    never = plan(HOURLY)
+    never.spec.concurrency_policy.behavior = launch_plan_pb2.CONCURRENCY_LIMIT_BEHAVIOR_SKIP
+    with pytest.raises(InvalidArgument, match=r"its concurrency_policy allows 0 at a time"):
+        schedules.start(never, at("2024-01-01T10:30:00Z"))
+    never.spec.concurrency_policy.max = 1
+    schedules.start(never, at("2024-01-01T10:30:00Z"))
+
+
 def test_schedules_that_can_start():
     check(plan({**HOURLY, "kickoff_time_input_arg": "x"}, x=True, y=False), utc(2024, 1, 1))
     check(plan({**MINUTES, "kickoff_time_input_arg": "x"}, x=False), utc(2024, 1, 1))

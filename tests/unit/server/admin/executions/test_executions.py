@@ -166,6 +166,18 @@ class TestCreate:
         admin.workflow_event(first, Phase.SUCCEEDED)
         admin.run(plan="single")
 
+    @pytest.mark.parametrize("behavior", [launch_plan_pb2.CONCURRENCY_LIMIT_BEHAVIOR_UNSPECIFIED, 7])
+    def test_a_policy_that_says_nothing_or_nonsense_of_what_is_too_much(self, admin, behavior):
+        policy = launch_plan_pb2.ConcurrencyPolicy(max=1, behavior=behavior)
+        workflow = admin.identifier(identifier_pb2.WORKFLOW, "double")
+        admin.plan("free", "v1", launch_plan_pb2.LaunchPlanSpec(concurrency_policy=policy), workflow)
+        admin.workflow_event(admin.run(plan="free"), Phase.RUNNING)
+        if behavior == 7:
+            with pytest.raises(InvalidArgument, match=r"^unsupported concurrency-limit behavior: 7$"):
+                admin.run(plan="free")
+        else:
+            admin.run(plan="free")
+
 
 class TestAgain:
     def test_relaunch_repeats_spec_and_inputs_as_sent(self, admin):
