@@ -38,12 +38,12 @@ class FaultyDisk(Disk):
         self.fault, self.first, self.last = fault, first, last
         self.calls: list[str] = []
 
-    def write(self, descriptor: int, data: bytes) -> None:
+    def write(self, descriptor: int, data: bytes, offset: int) -> None:
         hit = self._is_hit("write")
         if hit and self.fault == "short write":
-            super().write(descriptor, data[: len(data) // 2])
+            super().write(descriptor, data[: len(data) // 2], offset)
         self._fail(hit)
-        super().write(descriptor, data)
+        super().write(descriptor, data, offset)
 
     def sync(self, descriptor: int) -> None:
         hit = self._is_hit("sync")

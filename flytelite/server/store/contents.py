@@ -33,7 +33,7 @@ class ContentsWriter:
         self._path = path_of(segment)
         self._temporary = self._path.with_name(f"{self._path.name}.tmp")
         self._disk = disk
-        self._crc = 0
+        self._crc = self._size = 0
         disk.remove(self._temporary)
         self._descriptor: int | None = disk.create(self._temporary)
 
@@ -42,7 +42,8 @@ class ContentsWriter:
         assert self._descriptor is not None
         encoded = orjson.dumps(line) + b"\n"
         self._crc = crc32(encoded, self._crc)
-        self._disk.write(self._descriptor, encoded)
+        self._disk.write(self._descriptor, encoded, self._size)
+        self._size += len(encoded)
 
     def complete(self, segment_bytes: int, segment_end: str) -> None:
         """Write the last line, which says what the file belongs to (``end_of`` the segment), and give it its name."""

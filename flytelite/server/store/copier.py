@@ -131,7 +131,7 @@ class Copier:
         return stored
 
     def _append(self, line: bytes) -> None:
-        self._disk.write(self.segment.descriptor, line)
+        self._disk.write(self.segment.descriptor, line, self.segment.size)
         self.segment.size += len(line)
         self._lines += 1
         self._last_line = line

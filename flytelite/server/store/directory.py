@@ -80,7 +80,7 @@ class Directory:
             self.disk.remove(temporary)
             descriptor = self.disk.create(temporary)
             try:
-                self.disk.write(descriptor, f"{_text()}\n".encode())
+                self.disk.write(descriptor, f"{_text()}\n".encode(), 0)
                 self.disk.sync(descriptor)
             finally:
                 os.close(descriptor)

@@ -16,18 +16,19 @@ class Disk:
     """The calls that change files. Each may raise OSError and, except ``write``, either happens or does not."""
 
     def create(self, path: Path) -> int:
-        """A new file to append to and to read, which must not exist."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        """A new file to write and read, which must not exist."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
     def open(self, path: Path) -> int:
-        """An existing file to append to and to read."""
-        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        """An existing file to write and read."""
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
-    def write(self, descriptor: int, data: bytes) -> None:
-        """Append all of ``data``; when it raises, any part of it may be in the file."""
+    def write(self, descriptor: int, data: bytes, offset: int) -> None:
+        """Write all of ``data`` from that offset on; when it raises, any part of it may be in the file."""
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(descriptor, rest) :]
+            written = os.pwrite(descriptor, rest, offset)
+            rest, offset = rest[written:], offset + written
 
     def sync(self, descriptor: int) -> None:
         """Return when the file's data and size survive power loss."""

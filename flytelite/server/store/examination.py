@@ -11,7 +11,7 @@ from typing import NamedTuple
 import orjson
 
 from flytelite.errors import NotFound, Unavailable
-from flytelite.server.store import entries
+from flytelite.server.store import entries, segments
 from flytelite.server.store.directory import FORMAT_FILE, check_format
 from flytelite.server.store.entries import REMOVED, StoredChange
 from flytelite.server.store.recovery import Damage, Line, Recovered, current_segments, lines_of, torn_end
@@ -120,7 +120,7 @@ def parts(directory: Path) -> Iterator[Part]:
     except OSError as error:
         raise Unavailable(f"{directory} cannot be read: {error.strerror}") from error
     for first, last, path in current:
-        segment = Segment(path, first, last, _NO_DESCRIPTOR, path.stat().st_size)
+        segment = Segment(path, first, last, _NO_DESCRIPTOR, segments.size_of(path))
         if last is not None or path is not current[-1][2]:
             yield Part(segment, lines_of(segment), 0)
             continue

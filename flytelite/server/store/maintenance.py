@@ -86,7 +86,7 @@ class Maintenance:
         for segment in unread:
             offset = 0
             with segment.path.open("rb") as file:
-                for line in file:
+                while line := file.readline(segment.size - offset):
                     if self._stopped:
                         return damages
                     if not entries.is_whole(line):

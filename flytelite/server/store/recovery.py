@@ -178,7 +178,7 @@ def _recover(path: Path, disk: Disk) -> Recovered:
     current, found.obsolete = current_segments(path)
     for first, last, file in current:
         try:
-            segment = Segment(file, first, last, disk.open(file), file.stat().st_size)
+            segment = Segment(file, first, last, disk.open(file), segments.size_of(file))
         except OSError as error:
             raise refusal(file, error) from error
         if last is not None and found.has_contents:
@@ -222,7 +222,7 @@ def lines_of(segment: Segment) -> Iterator[Line]:
     reason = "the file was cut off"
     try:
         with segment.path.open("rb") as file:
-            for text in file:
+            while text := file.readline(segment.size - offset):
                 line = _line(offset, text)
                 if line.header is not None and line.header.lines is not None:
                     complete = line.header.lines == count

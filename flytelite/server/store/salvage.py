@@ -55,7 +55,7 @@ def _write_segment(directory: Directory, first: int, lines: Iterator[Line]) -> i
         for line in lines:
             number += 1
             encoded = _renumbered(line, number)
-            disk.write(descriptor, encoded)
+            disk.write(descriptor, encoded, size)
             size += len(encoded)
             if size >= SEGMENT_BYTES:
                 break

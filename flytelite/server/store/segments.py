@@ -16,6 +16,7 @@ SUFFIX = ".jsonl"
 TEMPORARY = ".tmp"
 _NAME = re.compile(r"journal-(\d{12})(?:-(\d{12}))?\.jsonl")
 _LENGTH_BITS = 32
+_LOOKED_AT_ONCE = 64 * 1024
 
 
 @dataclass(eq=False)
@@ -61,6 +62,20 @@ class Segment:
 
     def close(self) -> None:
         os.close(self.descriptor)
+
+
+def size_of(file: Path) -> int:
+    """The size of a segment without the blanks after its last line, where the next lines would have been written."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        while size:
+            start = max(0, size - _LOOKED_AT_ONCE)
+            opened.seek(start)
+            rest = opened.read(size - start).rstrip(b" ")
+            if rest:
+                return start + len(rest)
+            size = start
+    return 0
 
 
 def place(offset: int, length: int) -> int:

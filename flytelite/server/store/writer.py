@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 EAGER_BYTES = 8 * 1024 * 1024
 """A sync comes early for so much that waits for it."""
+PADDING = b" " * (256 * 1024)
+"""Written ahead of the lines to come, which take its place: a file system syncs what lies inside a file several times
+as fast as a file's growth, which it has to write down as well."""
 RETRY_SECONDS = 1.0
 """How long after a refusal the disk is tried again when nobody asks sooner."""
 
@@ -72,7 +75,7 @@ class Writer:
         self._pending: deque[Entry] = deque()
         self._unsynced: list[Entry] = []
         self._written = 0
-        self._end = segment.size if segment else 0
+        self._end = self._room = segment.size if segment else 0
         self._asked = False
         self._sync_asked = False
         self._sync_at = 0.0
@@ -122,6 +125,7 @@ class Writer:
             if self._unsynced:
                 self._attempt()
             if closing:
+                self._trim()
                 return
 
     def _has_work(self) -> bool:
@@ -161,13 +165,16 @@ class Writer:
         segment = self._segment
         if self._torn and segment is not None:
             self._disk.truncate(segment.descriptor, self._end)
+            self._room = self._end
             self._torn = False
         if segment is None or (segment.size >= self._segment_bytes and self._written == 0):
+            self._trim()
             segment = self._segment = self._begin(self._unsynced[0].number)
-            self._end = 0
+            self._end = self._room = 0
         self._torn = True
         lines = b"".join(entry.line for entry in self._unsynced[self._written :])
-        self._disk.write(segment.descriptor, lines)
+        self._disk.write(segment.descriptor, lines, self._end)
+        self._make_room(segment, self._end + len(lines), len(lines))
         if not self._is_time_to_sync():
             self._torn = False
             self._written, self._end = len(self._unsynced), self._end + len(lines)
@@ -176,6 +183,28 @@ class Writer:
         self._disk.sync(segment.descriptor)
         self._torn = False
         return True
+
+    def _make_room(self, segment: Segment, end: int, growth: int) -> None:
+        """Have blanks after the lines, unless there are some, or lines come by the megabyte."""
+        if end <= self._room:
+            return
+        self._room = end
+        if growth > len(PADDING) // 4:
+            return
+        try:
+            self._disk.write(segment.descriptor, PADDING, end)
+            self._room += len(PADDING)
+        except OSError as error:  # costs time, and no data: lines that have no room are refused themselves
+            log.debug("%s gets no blanks: %s", segment.path, error)
+
+    def _trim(self) -> None:
+        """Cut the blanks off a file that gets no more lines."""
+        if self._segment is None or self._torn or self._room == self._end:
+            return
+        try:
+            self._disk.truncate(self._segment.descriptor, self._end)
+        except OSError as error:  # they are for nobody to read, and do no harm
+            log.debug("%s keeps its blanks: %s", self._segment.path, error)
 
     def _is_time_to_sync(self) -> bool:
         asked = self._closing or self._sync_asked

@@ -209,10 +209,10 @@ def test_old_files_stay_until_what_replaces_them_is_safe(tmp_path: Path, runs: T
     class FullDisk(WatchedDisk):
         full = False
 
-        def write(self, descriptor: int, data: bytes) -> None:
+        def write(self, descriptor: int, data: bytes, offset: int) -> None:
             if self.full and b'"synced"' in data and b'"waiting"' in data:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            super().write(descriptor, data)
+            super().write(descriptor, data, offset)
 
     disk = FullDisk(directory)
 
