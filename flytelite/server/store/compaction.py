@@ -14,7 +14,8 @@ from flytelite.errors import FlyteError
 from flytelite.server.store import segments
 from flytelite.server.store.copier import Copier, Group, Pick, Removed
 from flytelite.server.store.disk import Disk
-from flytelite.server.store.partitions import LEFT_AT_ONCE, Folded, Partitions, name_of
+from flytelite.server.store.folded import Folded
+from flytelite.server.store.partitions import LEFT_AT_ONCE, Partitions, name_of
 from flytelite.server.store.rows import Row
 from flytelite.server.store.segments import Segment
 
@@ -60,6 +61,21 @@ class Copied:
         self.new.extend(places)
 
 
+class CopiedLines:
+    """The copied lines of partitions, as numbers too: where they were, and where they are."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.old: list[int] = []
+        self.new: list[int] = []
+
+    def add(self, name: str, old: int, new: int) -> None:
+        """Note that a line was copied."""
+        self.names.append(name)
+        self.old.append(old)
+        self.new.append(new)
+
+
 class Compaction:
     """Makes one compacted segment of the current documents of some ``sealed`` ones that follow one another.
 
@@ -89,7 +105,7 @@ class Compaction:
         self._durable = durable
         self._started = partitions.clock
         self._copied: dict[str, Copied] = defaultdict(Copied)
-        self._lines: list[tuple[str, Folded, Folded]] = []
+        self._lines = CopiedLines()
         self._folded: list[tuple[str, Folded]] = []
         self._copier = Copier(directory, disk, sealed[0].first, last)
         self._stopped: Callable[[], bool] = lambda: False
@@ -137,13 +153,21 @@ class Compaction:
 
     async def _copy_lines(self) -> None:
         """Copy partitions that are lines of the old segments and were not changed since."""
-        known = {**self._partitions.folded, **self._partitions.unchanged}
-        lines = [(name, folded) for name, folded in known.items() if folded.segment in self._sealed]
-        for some in _together(lines, lambda line: segments.length(line[1].place)):
-            copied = await asyncio.to_thread(self._copier.copy_lines, some)
-            self._lines += ((name, old, new) for (name, old), new in zip(some, copied, strict=True))
-            if self._stopped():
-                return
+        names = iter([*self._partitions.folded, *self._partitions.unchanged])
+        while some_names := list(islice(names, LINES_AT_ONCE)):
+            lines = [(name, line) for name in some_names if (line := self._old_line(name)) is not None]
+            for some in _together(lines, lambda line: segments.length(line[1].place)):
+                copied = await asyncio.to_thread(self._copier.copy_lines, some)
+                for (name, old), new in zip(some, copied, strict=True):
+                    self._lines.add(name, self._partitions.folded.pack(old), self._partitions.folded.pack(new))
+                if self._stopped():
+                    return
+            await asyncio.sleep(0)
+
+    def _old_line(self, name: str) -> Folded | None:
+        """The line of a partition that is as it stands in the old segments."""
+        line = self._partitions.folded.get(name) or self._partitions.unchanged.get(name)
+        return line if line is not None and line.segment in self._sealed else None
 
     async def _copy_groups(self) -> None:
         """Copy each changed partition that has something in the old segments, all of it, as one line."""
@@ -211,10 +235,11 @@ class Compaction:
                     if row.segment is segment and row.content == old and current.get(row.key) is row:
                         row.put(new, self._copier.segment)
                 await asyncio.sleep(0)
-        lines = iter(self._lines)
+        unpack = self._partitions.folded.unpack
+        lines = zip(self._lines.names, self._lines.old, self._lines.new, strict=True)
         while some_lines := list(islice(lines, LINES_AT_ONCE)):
             for name, before, after in some_lines:
-                self._partitions.refold(name, before, after)
+                self._partitions.refold(name, unpack(before), unpack(after))
             await asyncio.sleep(0)
         for name, folded in self._folded:
             self._partitions.settle(name, folded, self._started)

@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from flytelite.errors import Unavailable
-from flytelite.server.store import entries, segments
-from flytelite.server.store.entries import REMOVED, StoredChange
+from flytelite.server.store import segments
+from flytelite.server.store.folded import Folded, FoldedLines
 from flytelite.server.store.rows import Row, Rows
-from flytelite.server.store.segments import Segment
 
 KEPT = 256
 """Partitions that stay in memory unchanged after someone looked into them."""
 
 LEFT_AT_ONCE = 8
-
-Counts = tuple[tuple[str, int], ...]
-
-
-class Folded(NamedTuple):
-    """A partition on disk: all its documents are in one line of a compacted segment. ``counts``: documents by table."""
-
-    segment: Segment
-    place: int
-    counts: Counts
-
-    def line(self) -> bytes:
-        """The line. Raises Unavailable when it is damaged."""
-        line = self.segment.read(self.place)
-        if not entries.is_whole(line):
-            raise Unavailable(f"{self.segment.path} is damaged at byte {segments.offset(self.place)}")
-        return line
-
-    def documents(self, line: bytes) -> Iterator[tuple[StoredChange, int]]:
-        """Each document of the line, and its place in the segment."""
-        base = segments.offset(self.place)
-        for change in entries.changes(line):
-            if line[change.offset : change.offset + change.length] != REMOVED:
-                yield change, segments.place(base + change.offset, change.length)
-
-    def weigh(self, sign: int) -> None:
-        """Count the line as live (1) or no longer live (-1) in its segment."""
-        self.segment.live += sign * segments.length(self.place)
 
 
 def name_of(key: str, parts: int) -> str:
@@ -82,13 +50,12 @@ class Partitions:
         self.rows = rows
         self.tables: dict[str, Reader] = {}
         self.parts: dict[str, int] = {}
-        self.folded: dict[str, Folded] = {}
+        self.folded = FoldedLines()
         self.unchanged: dict[str, Folded] = {}
         self.once_folded: set[str] = set()
         self.changed: dict[str, int] = {}
         self.clock = 0
         self.kept = KEPT
-        self.counts: Counter[str] = Counter()
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The names of the columns that the table's rows hold."""
@@ -102,24 +69,13 @@ class Partitions:
         self.parts[table] = parts
         self.rows.setdefault(table, {})
 
-    def fold(self, folded: Mapping[str, Folded]) -> None:
-        """Note that partitions are on disk; these lines take the place of earlier ones of the same partitions."""
-        for name in self.folded.keys() & folded.keys():
-            self._unfold(name)
-        self.folded.update(folded)
-        for one in folded.values():
-            one.weigh(1)
-        for counts, times in Counter(one.counts for one in folded.values()).items():
-            for table, count in counts:
-                self.counts[table] += count * times
-
     def enter(self, name: str) -> None:
         """Read a partition into memory, if it is not there. Raises Unavailable when it cannot be read."""
         folded = self.folded.get(name)
         if folded is None:
             return
         line = folded.line()
-        self._unfold(name)
+        del self.folded[name]
         self.unchanged[name] = folded
         self.once_folded.add(name)
         for change, place in folded.documents(line):
@@ -146,10 +102,10 @@ class Partitions:
 
     def refold(self, name: str, old: Folded, new: Folded) -> None:
         """A partition's line was copied: let everything that refers to the old one refer to the new one."""
-        if self.folded.get(name) is old:
-            self.fold({name: new})
+        if self.folded.get(name) == old:
+            self.folded[name] = new
             return
-        if self.unchanged.get(name) is old:
+        if self.unchanged.get(name) == old:
             self.unchanged[name] = new
         moved_by = segments.offset(new.place) - segments.offset(old.place)
         for change, place in new.documents(new.line()):
@@ -176,11 +132,4 @@ class Partitions:
                 else:
                     table.forget(change.key)
             del self.unchanged[name]
-            self.fold({name: folded})
-
-    def _unfold(self, name: str) -> None:
-        folded = self.folded.pop(name, None)
-        if folded is not None:
-            folded.weigh(-1)
-            for table, count in folded.counts:
-                self.counts[table] -= count
+            self.folded[name] = folded

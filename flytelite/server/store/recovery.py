@@ -14,7 +14,7 @@ from flytelite.errors import Unavailable
 from flytelite.server.store import contents, entries, segments
 from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import REMOVED, Header, StoredChange
-from flytelite.server.store.partitions import Folded, Partitions, name_of
+from flytelite.server.store.partitions import Partitions, name_of
 from flytelite.server.store.rows import Row, Rows, bulk
 from flytelite.server.store.segments import Segment
 
@@ -120,10 +120,8 @@ class Recovered:
     def _load_partitions(self, segment: Segment, line: dict[str, Any]) -> None:
         names, lengths = line["partitions"], line["lengths"]
         distinct, numbers = line["counts"]
-        shared = [tuple(map(tuple, counts)) for counts in distinct]  # most partitions are alike
-        places = map(segments.place, line["offsets"], lengths)
-        folded = map(Folded, repeat(segment), places, contents.unpack((shared, numbers), len(names)))
-        self.partitions.fold(dict(zip(names, folded, strict=True)))
+        counts = contents.unpack(([tuple(map(tuple, one)) for one in distinct], numbers), len(names))
+        self.partitions.folded.load(names, segment, map(segments.place, line["offsets"], lengths), counts)
         segment.documents += sum(lengths)
 
     def _apply(self, segment: Segment, line: Line, change: StoredChange) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class Segment:
 
     ``last`` is given for a compacted one: it stands for all entries from first to last. ``documents`` counts the bytes
     of documents in it and ``live`` those of documents that are current; ``removed`` names what its entries removed.
+    ``number`` tells it apart in this process.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class Segment:
     documents: int = 0
     live: int = 0
     removed: list[tuple[str, str]] = field(default_factory=list)
+    number: int = field(default_factory=count().__next__)
 
     @property
     def current_bytes(self) -> int:

@@ -127,7 +127,7 @@ class Table(tinydb.Table):
         return isinstance(key, str) and self._find(key) is not None
 
     def __len__(self) -> int:
-        return len(self._rows) + self._partitions.counts[self.name]
+        return len(self._rows) + self._partitions.folded.documents[self.name]
 
     @property
     def columns(self) -> tuple[str, ...]:
