@@ -15,7 +15,7 @@ from flytelite.cli.failure import FAILED, Failure, Usage
 from flytelite.cli.options import DataDir, Verbose
 from flytelite.errors import NotFound
 from flytelite.server.data_directory import copy_all_but_store, unwritable
-from flytelite.server.store.directory import FORMAT_FILE, undisturbed
+from flytelite.server.store.directory import FORMAT, FORMAT_FILE, undisturbed
 from flytelite.server.store.examination import Examination, Finding, Key, Version, examine
 from flytelite.server.store.salvage import salvage
 
@@ -66,6 +66,8 @@ def _refuse_used(target: Path, data_dir: Path) -> None:
 def _report(found: Examination, store: Path, shown: int | None) -> str:
     counted = f"{len(found.segments)} segments, {found.lines} lines, {found.changes} changes, last entry {found.last}"
     parts = [f"{store}: {counted}"]
+    if found.format < FORMAT:
+        parts.append(f"its format is {found.format}; the next start of the server backs it up and makes that {FORMAT}")
     if found.torn is not None:
         torn = found.torn
         parts.append(

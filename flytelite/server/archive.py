@@ -25,8 +25,9 @@ from flytelite import __version__
 from flytelite.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from flytelite.server.admin.arrivals import entries_of
 from flytelite.server.admin.snapshot_tables import Entry
+from flytelite.server.store import format_2
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "snapshot.json"
 DOCUMENTS = "documents.jsonl"
 BUCKET = "my-s3-bucket"
@@ -110,13 +111,20 @@ def unpack(archive: Path, directory: Path) -> Manifest:
         raise InvalidArgument(f"{_NOT_WHOLE}: {error}") from error
 
 
-def documents(directory: Path) -> list[Entry]:
-    """The documents of an unpacked archive. Raises InvalidArgument."""
+def documents(directory: Path, manifest: Manifest) -> list[Entry]:
+    """The documents of an unpacked archive, as they are kept now. Raises InvalidArgument."""
     with (directory / DOCUMENTS).open("rb") as file:
         try:
-            return list(entries_of(orjson.loads(line) for line in file))
+            found = list(entries_of(orjson.loads(line) for line in file))
         except orjson.JSONDecodeError as error:
             raise InvalidArgument(f"{DOCUMENTS} of the archive is damaged: {error}") from error
+    if manifest.format > 1:
+        return found
+    try:
+        converted = format_2.convert({(entry.table, entry.key): entry.document for entry in found})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidArgument(f"{DOCUMENTS} of the archive cannot be read: {error!r}") from error
+    return [Entry(table, key, document) for (table, key), document in converted.items()]
 
 
 class _Unpacking:
@@ -207,6 +215,7 @@ def _manifest(content: bytes) -> Manifest:
             executions=tuple(str(name) for name in found["executions"]),
             files=int(found["files"]),
             bytes=int(found["bytes"]),
+            format=number,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidArgument(f"{MANIFEST} of the archive cannot be read: {error!r}") from error

@@ -21,7 +21,7 @@ from flytelite.errors import InvalidArgument
 from flytelite.server.admin.clock import Clock, now
 from flytelite.server.admin.execution_tables import EXECUTIONS
 from flytelite.server.admin.retention import Retention
-from flytelite.server.admin.snapshots import literal_maps_in, strings_in
+from flytelite.server.admin.snapshots import Place, shared_in, strings_in
 from flytelite.server.data_files import DataFiles, files_below, size_of, strings_in_files
 from flytelite.server.snapshots import UPLOADS
 from flytelite.server.store.disk import refusal
@@ -41,11 +41,12 @@ class Removal:
 
 @dataclass
 class _Plan:
-    """What is to go: keys of executions, the directories that are theirs alone, literal maps, and how many bytes."""
+    """What is to go: keys of executions, the directories that are theirs alone, literal maps and closures, and how many
+    bytes."""
 
     executions: list[str] = field(default_factory=list)
     places: dict[str, list[Path]] = field(default_factory=dict)
-    maps: set[str] = field(default_factory=set)
+    shared: set[Place] = field(default_factory=set)
     bytes: int = 0
 
     @property
@@ -92,7 +93,7 @@ class Cleaning:
                 for first in range(0, len(plan.executions), REMOVED_AT_ONCE):
                     some = plan.executions[first : first + REMOVED_AT_ONCE]
                     last = first + REMOVED_AT_ONCE >= len(plan.executions)
-                    await self._remove(some, plan, trash / str(first), plan.maps if last else set())
+                    await self._remove(some, plan, trash / str(first), plan.shared if last else set())
             except OSError as error:
                 raise refusal(trash, error) from error
             finally:
@@ -107,12 +108,12 @@ class Cleaning:
                 continue
             plan.executions.append(key)
             plan.bytes += sum(len(orjson.dumps(entry.document)) for entry in entries)
-            plan.maps |= literal_maps_in(text for entry in entries for text in strings_in(entry))
+            plan.shared.update(place for entry in entries for place in shared_in(entry, strings_in(entry)))
             id = identifier_pb2.WorkflowExecutionIdentifier(**entries[-1].document["message"]["id"])
             assert entries[-1].table == EXECUTIONS.name
             plan.places[key] = await asyncio.to_thread(self._places, id)
         used = _Used(self._files.bucket)
-        plan.maps -= await retention.visit_staying(set(plan.executions), used.look)
+        plan.shared -= await retention.visit_staying(set(plan.executions), used.look)
         leaving = {path for places in plan.places.values() for path in places}
         await asyncio.to_thread(self._look_into_files, leaving, used)
         for key, places in plan.places.items():
@@ -133,11 +134,11 @@ class Cleaning:
                 for path in files_below(place):
                     used.look(strings_in_files([path]))
 
-    async def _remove(self, keys: Sequence[str], plan: _Plan, trash: Path, maps: set[str]) -> None:
+    async def _remove(self, keys: Sequence[str], plan: _Plan, trash: Path, unused: set[Place]) -> None:
         moves = [place for key in keys for place in plan.places[key]]
         moved = await asyncio.to_thread(_move, moves, trash)
         try:
-            Retention(self._store).remove(keys, maps)
+            Retention(self._store).remove(keys, unused)
         except BaseException:
             await asyncio.to_thread(_move_back, moved)
             raise

@@ -71,14 +71,15 @@ class DataDirectory:
 
 
 def copy_all_but_store(settings: Settings, target: Path) -> list[str]:
-    """Copy a data directory without its store and without the traces of its server; ``target`` must not exist.
+    """Copy a data directory without its store, backups of it, and the traces of its server; ``target`` must not exist.
 
     Returns one sentence for each file that could not be copied.
     """
 
     def left_out(directory: str, names: list[str]) -> list[str]:
         found = [Path(directory) / name for name in names]
-        ours = (settings.store, settings.data_dir / SERVER_FILE)
+        backups = settings.data_dir.glob(f"{settings.store.name}.format-*")
+        ours = (settings.store, *backups, settings.data_dir / SERVER_FILE)
         return [path.name for path in found if path in ours or path.is_socket() or path.is_fifo()]
 
     try:

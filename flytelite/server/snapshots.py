@@ -132,7 +132,7 @@ class Archives:
     def _prepare(self, packed: Path, staging: Path) -> tuple[Manifest, list[Entry]]:
         staging.mkdir(parents=True)
         manifest = archive.unpack(packed, staging)
-        entries = checked(archive.documents(staging))
+        entries = checked(archive.documents(staging, manifest))
         (staging / archive.DOCUMENTS).unlink()
         change = self._relocation(manifest, entries)
         try:

@@ -15,13 +15,14 @@ from google.protobuf.message import Message
 from flytelite.compiler.digests import message_digest
 from flytelite.errors import AlreadyExists, Internal, InvalidArgument
 from flytelite.server.admin import phases
+from flytelite.server.admin.closures import CLOSURES, digest_of, with_id
 from flytelite.server.admin.execution_settings import Config
-from flytelite.server.admin.execution_tables import EXECUTIONS
+from flytelite.server.admin.execution_tables import EXECUTIONS, NODE_EXECUTIONS
 from flytelite.server.admin.identifiers import join
 from flytelite.server.admin.literal_maps import LITERAL_MAPS, SCHEME, document_of, map_of
-from flytelite.server.admin.registry_tables import CLOSURES, LAUNCH_PLANS, TASKS, WORKFLOWS
+from flytelite.server.admin.registry_tables import LAUNCH_PLANS, TASKS, WORKFLOWS
 from flytelite.server.admin.snapshot_tables import CARRIED, OF_EXECUTION, Entry, execution_of
-from flytelite.server.admin.snapshots import LITERAL_MAP
+from flytelite.server.admin.snapshots import LITERAL_MAP, Place, closure_holders
 from flytelite.server.admin.strings import Change, in_document, in_message
 from flytelite.server.store.interface import Condition, Document, Operator, Store
 
@@ -57,10 +58,10 @@ def checked(entries: Iterable[Entry]) -> list[Entry]:
     """The entries, if they are documents of a snapshot: of known tables, readable, under their own keys, of
     executions that have ended. Raises InvalidArgument."""
     found = list(entries)
-    executions = {entry.key for entry in found if entry.table == EXECUTIONS.name}
+    keys = {(entry.table, entry.key) for entry in found}
     for entry in found:
         try:
-            _check(entry, executions)
+            _check(entry, keys)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, json_format.Error) as error:
             raise InvalidArgument(
                 f"the document {entry.key!r} of table {entry.table!r} cannot be read: {type(error).__name__}: {error}"
@@ -81,16 +82,18 @@ def moved(entries: Sequence[Entry], change: Change) -> list[Entry]:
     def everywhere(text: str) -> str:
         return LITERAL_MAP.sub(lambda found: SCHEME + _new_digest(maps, found[1]), change(text))
 
-    rest = [
-        entry._replace(document=in_document(entry.document, everywhere))
-        for entry in entries
-        if entry.table != LITERAL_MAPS.name
-    ]
-    closures = {entry.key: entry.document for entry in rest if entry.table == CLOSURES.name}
+    closures: dict[str, Entry] = {}
+    rest: list[Entry] = []
+    for entry in entries:
+        if entry.table != LITERAL_MAPS.name:
+            document = in_document(entry.document, everywhere)
+            if entry.table == CLOSURES.name:
+                closures[entry.key] = Entry(CLOSURES.name, digest_of(document["message"]), document)
+            else:
+                rest.append(entry._replace(document=document))
     for entry in rest:
-        if entry.table in _ENTITIES:
-            entry.document["extra"] = {"digest": _digest(entry, closures)}
-    return [*maps.values(), *rest]
+        _settle_digests(entry, closures)
+    return [*maps.values(), *closures.values(), *rest]
 
 
 class Arrivals:
@@ -150,12 +153,15 @@ class Arrivals:
         return {**document, "state": _INACTIVE, "message": message}
 
 
-def _check(entry: Entry, executions: set[str]) -> None:
+def _check(entry: Entry, keys: set[Place]) -> None:
     carried = CARRIED.get(entry.table)
     if carried is None:
         raise ValueError("snapshots do not carry that table")
-    if entry.table in OF_EXECUTION and execution_of(entry.key) not in executions:
+    if entry.table in OF_EXECUTION and (EXECUTIONS.name, execution_of(entry.key)) not in keys:
         raise ValueError("its execution is not in the snapshot")
+    for holder in closure_holders(entry):
+        if (CLOSURES.name, holder["closure"]) not in keys:
+            raise ValueError("its closure is not in the snapshot")
     if carried.message_type is None:
         return
     message = _message(entry)
@@ -199,19 +205,28 @@ def _new_digest(maps: Mapping[str, Entry], digest: str) -> str:
     return maps[digest].key if digest in maps else digest
 
 
-def _digest(entry: Entry, closures: Mapping[str, Document]) -> str:
-    """What registering the same here would compute (``Tasks``, ``Workflows`` and ``LaunchPlans``)."""
+def _settle_digests(entry: Entry, closures: Mapping[str, Entry]) -> None:
+    """Let a moved entry have the digests that registering the same here would compute (``Tasks``, ``Workflows`` and
+    ``LaunchPlans``); ``closures`` are by the digests that they had before."""
+    extra = entry.document["extra"]
+    if entry.table == NODE_EXECUTIONS.name:
+        for holder in closure_holders(entry):
+            holder["closure"] = closures[holder["closure"]].key
+    elif entry.table == WORKFLOWS.name:
+        closure = closures[extra["closure"]]
+        whole = with_id(_message(closure), _message(entry).id)
+        entry.document["extra"] = {"digest": message_digest(whole).hex(), "closure": closure.key}
+    elif entry.table in _ENTITIES:
+        entry.document["extra"] = {"digest": _digest(entry)}
+
+
+def _digest(entry: Entry) -> str:
     message = _message(entry)
     if entry.table == TASKS.name:
         return message_digest(message.closure.compiled_task).hex()
-    if entry.table == LAUNCH_PLANS.name:
-        for field_name in ("state", "created_at", "updated_at"):
-            message.closure.ClearField(field_name)
-        return message_digest(message).hex()
-    closure = closures.get(entry.key)
-    if closure is None:
-        raise InvalidArgument(f"the snapshot has workflow {entry.key} without its closure")
-    return message_digest(_message(Entry(CLOSURES.name, entry.key, closure))).hex()
+    for field_name in ("state", "created_at", "updated_at"):
+        message.closure.ClearField(field_name)
+    return message_digest(message).hex()
 
 
 def _check_same_execution(entry: Entry, mine: Document) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from flyteidl.admin import event_pb2, execution_pb2
 from flyteidl.core import identifier_pb2
+from google.protobuf import json_format
 
 from flytelite.config import Settings
 from flytelite.errors import NotFound
@@ -20,7 +21,6 @@ from flytelite.server.admin.executions import Executions
 from flytelite.server.admin.filters import timestamp_text
 from flytelite.server.admin.identifiers import (
     execution_key,
-    join,
     missing_entity,
     node_execution_key,
     task_execution_key,
@@ -52,7 +52,7 @@ class Events:
         self._max_output_bytes = settings.max_inline_bytes
         self._executions = executions.records
         self._nodes = node_executions.records
-        self._dynamic_workflows = node_executions.dynamic_workflows
+        self._closures = node_executions.closures
         self._tasks = task_executions.records
         self._literal_maps = literal_maps
         self._changes = changes
@@ -189,10 +189,10 @@ class Events:
         """Keep the workflow that a dynamic node made; later events without one leave it in place."""
         dynamic = event.task_node_metadata.dynamic_workflow
         if dynamic.HasField("compiled_workflow"):
-            id = dynamic.id
-            key = f"{record.key}/{join(id.project, id.domain, id.name, id.version)}"
-            self._dynamic_workflows.put(Record(key, dynamic.compiled_workflow))
-            record.extra["dynamic_workflow"] = key
+            record.extra["dynamic_workflow"] = {
+                "id": json_format.MessageToDict(dynamic.compiled_workflow.primary.template.id),
+                "closure": self._closures.put(dynamic.compiled_workflow),
+            }
 
     def _time(self) -> str:
         return timestamp_text(self._clock())

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from flytelite.server.admin.filters import Kind
 from flytelite.server.admin.listing import ROW, Entity
-from flytelite.server.store.interface import TableSchema
 
 _EXECUTION_ID = {"execution_project": Kind.TEXT, "execution_domain": Kind.TEXT, "execution_name": Kind.TEXT}
 ENTITY_PARTS = ("project", "domain", "name", "version")
@@ -140,4 +139,3 @@ SIGNAL = Entity(
     columns={**ROW, **_EXECUTION_ID, "signal_id": Kind.TEXT, "type": Kind.OPAQUE, "value": Kind.OPAQUE},
 )
 SIGNALS = SIGNAL.schema("signals", indexed=["execution"], extra=["execution"], partition=EXECUTION_KEY_PARTS)
-DYNAMIC_WORKFLOWS = TableSchema("dynamic_workflows", partition=EXECUTION_KEY_PARTS)

@@ -15,9 +15,9 @@ from flytelite.config import Settings
 from flytelite.errors import InvalidArgument, NotFound
 from flytelite.server.admin import validation
 from flytelite.server.admin.bookmarks import Bookmarks
+from flytelite.server.admin.closures import Closures
 from flytelite.server.admin.execution_messages import node_urls, trim_error
 from flytelite.server.admin.execution_tables import (
-    DYNAMIC_WORKFLOWS,
     EXECUTION,
     EXECUTIONS,
     NODE_EXECUTION,
@@ -27,6 +27,7 @@ from flytelite.server.admin.execution_tables import (
 from flytelite.server.admin.identifiers import execution_key, missing_entity, node_execution_key, task_execution_key
 from flytelite.server.admin.listing import Join, Listing, Page, sort_of
 from flytelite.server.admin.literal_maps import LiteralMaps, LiteralReader
+from flytelite.server.admin.message_parsing import parse
 from flytelite.server.admin.objects import Objects
 from flytelite.server.admin.records import Record, Records
 from flytelite.server.store.interface import Condition, Operator, Query, Store
@@ -40,7 +41,7 @@ class NodeExecutions:
     def __init__(self, store: Store, settings: Settings, literal_maps: LiteralMaps, objects: Objects) -> None:
         self.records = Records(store, NODE_EXECUTIONS, node_execution_pb2.NodeExecution)
         self._bookmarks = Bookmarks(self.records.table)
-        self.dynamic_workflows = Records(store, DYNAMIC_WORKFLOWS, compiler_pb2.CompiledWorkflowClosure)
+        self.closures = Closures(store)
         self._executions = store.table(EXECUTIONS)
         self._task_executions = store.table(TASK_EXECUTIONS)
         self._literals = LiteralReader(literal_maps, objects, settings)
@@ -142,9 +143,10 @@ class NodeExecutions:
         return record
 
     def _dynamic_workflow(self, record: NodeExecutionRecord) -> compiler_pb2.CompiledWorkflowClosure | None:
-        key = record.extra.get("dynamic_workflow")
-        workflow = self.dynamic_workflows.get(key) if key is not None else None
-        return None if workflow is None else workflow.message
+        kept = record.extra.get("dynamic_workflow")
+        if kept is None:
+            return None
+        return self.closures.get(kept["closure"], parse(kept["id"], identifier_pb2.Identifier))
 
     def _page(
         self,

@@ -8,13 +8,13 @@ the part of a list that one request can see. A launch plan also keeps the parts 
 from __future__ import annotations
 
 from flyteidl.admin import common_pb2, launch_plan_pb2, task_pb2, workflow_pb2
-from flyteidl.core import compiler_pb2, identifier_pb2
+from flyteidl.core import identifier_pb2
 
 from flytelite.server.admin.filters import Kind
 from flytelite.server.admin.identifiers import join
 from flytelite.server.admin.listing import ROW, Entity
 from flytelite.server.admin.records import Records
-from flytelite.server.store.interface import Condition, Operator, Store, TableSchema
+from flytelite.server.store.interface import Condition, Operator, Store
 
 _VERSION = {"project": Kind.TEXT, "domain": Kind.TEXT, "name": Kind.TEXT, "version": Kind.TEXT}
 _INDEXED = ["project_domain", "name", "version"]
@@ -63,7 +63,6 @@ WORKFLOW_PARTS = {part: f"workflow.{part}" for part in _VERSION}
 
 TASKS = TASK.schema("tasks", _INDEXED, ["created_at"], extra=["project_domain"])
 WORKFLOWS = WORKFLOW.schema("workflows", _INDEXED, ["created_at"], extra=["project_domain"])
-CLOSURES = TableSchema("workflow_closures")
 LAUNCH_PLANS = LAUNCH_PLAN.schema(
     "launch_plans",
     [*_INDEXED, "state", "schedule_type", "workflow_key", "workflow.name"],
@@ -80,11 +79,6 @@ def tasks(store: Store) -> Records[task_pb2.Task]:
 def workflows(store: Store) -> Records[workflow_pb2.Workflow]:
     """Workflows by ``entity_key``, as lists show them: without nodes and tasks."""
     return Records(store, WORKFLOWS, workflow_pb2.Workflow)
-
-
-def closures(store: Store) -> Records[compiler_pb2.CompiledWorkflowClosure]:
-    """Compiled workflows by their workflow's ``entity_key``."""
-    return Records(store, CLOSURES, compiler_pb2.CompiledWorkflowClosure)
 
 
 def launch_plans(store: Store) -> Records[launch_plan_pb2.LaunchPlan]:

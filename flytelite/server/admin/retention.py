@@ -14,10 +14,9 @@ from flytelite.server.admin.catalog.tables import ARTIFACTS
 from flytelite.server.admin.execution_tables import EXECUTIONS
 from flytelite.server.admin.filters import timestamp_text
 from flytelite.server.admin.identifiers import execution_key
-from flytelite.server.admin.literal_maps import LITERAL_MAPS
-from flytelite.server.admin.registry_tables import CLOSURES, LAUNCH_PLANS, TASKS
+from flytelite.server.admin.registry_tables import LAUNCH_PLANS, TASKS, WORKFLOWS
 from flytelite.server.admin.snapshot_tables import CARRIED, Entry
-from flytelite.server.admin.snapshots import ENDED, Snapshots, literal_maps_in, strings_in
+from flytelite.server.admin.snapshots import ENDED, Place, Snapshots, shared_in, strings_in
 from flytelite.server.store.interface import Condition, Operator, Query, Store
 
 RECOVERED = execution_pb2.ExecutionMetadata.ExecutionMode.RECOVERED
@@ -63,19 +62,19 @@ class Retention:
                 due[key] = document["parent_node_execution_id"]
         return [key for key in due if self._parents_go(key, due)]
 
-    async def visit_staying(self, leaving: set[str], look: Callable[[set[str]], None]) -> set[str]:
+    async def visit_staying(self, leaving: set[str], look: Callable[[set[str]], None]) -> set[Place]:
         """Call ``look`` with every string, document by document, of what stays when those executions have left.
 
-        Returns the digests of the literal maps that stay.
+        Returns the literal maps and closures that stay.
         """
-        maps: set[str] = set()
+        waiting: list[Place] = []
 
         def visit(entry: Entry) -> None:
             strings = strings_in(entry)
-            maps.update(literal_maps_in(strings))
+            waiting.extend(shared_in(entry, strings))
             look(strings)
 
-        for table in (TASKS.name, CLOSURES.name, LAUNCH_PLANS.name, ARTIFACTS.name):
+        for table in (TASKS.name, WORKFLOWS.name, LAUNCH_PLANS.name, ARTIFACTS.name):
             for number, key in enumerate(self._tables[table].keys(Query())):
                 self._visit(table, key, visit)
                 if number % _AT_ONCE == 0:
@@ -84,14 +83,18 @@ class Retention:
             for entry in self.snapshots.of_execution(key) if key not in leaving else ():
                 visit(entry)
             await asyncio.sleep(0)
-        for number, digest in enumerate(list(maps)):
-            self._visit(LITERAL_MAPS.name, digest, visit)
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return maps
+        staying: set[Place] = set()
+        while waiting:
+            place = waiting.pop()
+            if place not in staying:
+                staying.add(place)
+                self._visit(*place, visit)
+                if len(staying) % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        return staying
 
-    def remove(self, keys: Sequence[str], unused_maps: Iterable[str]) -> int:
-        """Remove the documents of executions, and literal maps, in one atomic batch; how many documents went.
+    def remove(self, keys: Sequence[str], unused: Iterable[Place]) -> int:
+        """Remove the documents of executions, and what nothing refers to then, in one atomic batch; how many went.
 
         Raises FailedPrecondition for an execution that has not ended.
         """
@@ -102,8 +105,8 @@ class Retention:
                     if entry.table == EXECUTIONS.name and entry.document["phase"] not in ENDED:
                         raise FailedPrecondition(f"execution {key} has not ended, it is {entry.document['phase']}")
                     gone += len(self._tables[entry.table].remove(entry.key))
-            for digest in unused_maps:
-                gone += len(self._tables[LITERAL_MAPS.name].remove(digest))
+            for table, key in unused:
+                gone += len(self._tables[table].remove(key))
         return gone
 
     def _newest(self, group: tuple[str, str], count: int) -> set[str]:

@@ -21,9 +21,9 @@ from flyteidl.admin import (
 from flyteidl.core import compiler_pb2, identifier_pb2
 from google.protobuf.message import Message
 
+from flytelite.server.admin.closures import CLOSURES
 from flytelite.server.admin.description_entities import DESCRIPTION_ENTITIES
 from flytelite.server.admin.execution_tables import (
-    DYNAMIC_WORKFLOWS,
     EXECUTION_TAGS,
     EXECUTIONS,
     NODE_EXECUTIONS,
@@ -40,7 +40,7 @@ from flytelite.server.admin.identifiers import (
 from flytelite.server.admin.literal_maps import LITERAL_MAPS
 from flytelite.server.admin.named_entities import NAMED_ENTITIES
 from flytelite.server.admin.projects import PROJECTS
-from flytelite.server.admin.registry_tables import CLOSURES, LAUNCH_PLANS, TASKS, WORKFLOWS
+from flytelite.server.admin.registry_tables import LAUNCH_PLANS, TASKS, WORKFLOWS
 from flytelite.server.store.interface import Document, TableSchema
 
 
@@ -66,9 +66,7 @@ ENTITY_TABLES: Mapping[int, str] = {
     identifier_pb2.WORKFLOW: WORKFLOWS.name,
     identifier_pb2.LAUNCH_PLAN: LAUNCH_PLANS.name,
 }
-OF_EXECUTION = frozenset(
-    {EXECUTION_TAGS.name, NODE_EXECUTIONS.name, TASK_EXECUTIONS.name, SIGNALS.name, DYNAMIC_WORKFLOWS.name}
-)
+OF_EXECUTION = frozenset({EXECUTION_TAGS.name, NODE_EXECUTIONS.name, TASK_EXECUTIONS.name, SIGNALS.name})
 """Tables whose keys begin with the key of the execution that their documents belong to."""
 
 CARRIED: Mapping[str, Carried] = {
@@ -76,11 +74,7 @@ CARRIED: Mapping[str, Carried] = {
     for carried in (
         Carried(PROJECTS, project_pb2.Project, lambda message: str(message.id)),
         Carried(TASKS, task_pb2.Task, lambda message: entity_key(message.id)),
-        Carried(
-            CLOSURES,
-            compiler_pb2.CompiledWorkflowClosure,
-            lambda message: entity_key(message.primary.template.id),
-        ),
+        Carried(CLOSURES, compiler_pb2.CompiledWorkflowClosure),
         Carried(WORKFLOWS, workflow_pb2.Workflow, lambda message: entity_key(message.id)),
         Carried(LAUNCH_PLANS, launch_plan_pb2.LaunchPlan, lambda message: entity_key(message.id)),
         Carried(
@@ -99,7 +93,6 @@ CARRIED: Mapping[str, Carried] = {
         Carried(NODE_EXECUTIONS, node_execution_pb2.NodeExecution, lambda message: node_execution_key(message.id)),
         Carried(TASK_EXECUTIONS, task_execution_pb2.TaskExecution, lambda message: task_execution_key(message.id)),
         Carried(SIGNALS, signal_pb2.Signal, lambda message: signal_key(message.id)),
-        Carried(DYNAMIC_WORKFLOWS, compiler_pb2.CompiledWorkflowClosure),
     )
 }
 

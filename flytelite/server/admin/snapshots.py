@@ -13,8 +13,8 @@ from flyteidl.core import identifier_pb2
 
 from flytelite.errors import FailedPrecondition, NotFound
 from flytelite.server.admin import phases
+from flytelite.server.admin.closures import CLOSURES
 from flytelite.server.admin.execution_tables import (
-    DYNAMIC_WORKFLOWS,
     EXECUTION_TAGS,
     EXECUTIONS,
     NODE_EXECUTIONS,
@@ -24,7 +24,7 @@ from flytelite.server.admin.execution_tables import (
 from flytelite.server.admin.identifiers import execution_key, join
 from flytelite.server.admin.literal_maps import LITERAL_MAPS, SCHEME, map_of
 from flytelite.server.admin.records import Records
-from flytelite.server.admin.registry_tables import CLOSURES, WORKFLOWS
+from flytelite.server.admin.registry_tables import WORKFLOWS
 from flytelite.server.admin.snapshot_tables import (
     CARRIED,
     ENTITY_TABLES,
@@ -95,7 +95,6 @@ class Snapshots:
             (EXECUTION_TAGS.name, [f"{key}/{join(*tag)}" for tag in sorted(tags)]),
             (NODE_EXECUTIONS.name, nodes),
             (TASK_EXECUTIONS.name, tasks),
-            (DYNAMIC_WORKFLOWS.name, nodes),
             (SIGNALS.name, signals),
             (EXECUTIONS.name, [key]),
         ):
@@ -130,18 +129,21 @@ class Snapshots:
         return entries
 
     async def _entities(self, entries: Sequence[Entry], wanted: set[Place]) -> list[Entry]:
-        """The tasks, workflows and launch plans that the entries name, and those that these name, and so on."""
+        """The tasks, workflows, their closures and launch plans that the entries name, and those that these name, and
+        so on."""
         found: list[Entry] = []
-        waiting = [*wanted, *(place for entry in entries for place in entities_in(entry.document))]
+        waiting = [*wanted]
+        for entry in entries:
+            waiting += (*entities_in(entry.document), *closures_in(entry))
         seen: set[Place] = set()
         while waiting:
             place = waiting.pop()
             if place in seen:
                 continue
             seen.add(place)
-            for entry in self._entity(*place):
+            for entry in self._entity(*place) if place[0] != CLOSURES.name else self._existing(place):
                 found.append(entry)
-                waiting += entities_in(entry.document)
+                waiting += (*entities_in(entry.document), *closures_in(entry))
             await asyncio.sleep(0)
         return found
 
@@ -153,7 +155,6 @@ class Snapshots:
         id = identifier_pb2.Identifier()
         id.project, id.domain, id.name = (str(entity.document[part]) for part in ("project", "domain", "name"))
         others = [
-            (CLOSURES.name, key if table == WORKFLOWS.name else ""),
             ("named_entities", named_entity_key(resource_type, id)),
             ("description_entities", description_key(resource_type, key)),
         ]
@@ -180,6 +181,11 @@ class Snapshots:
         document = self._tables[table].get(key) if key else None
         return None if document is None else Entry(table, key, document)
 
+    def _existing(self, place: Place) -> Iterator[Entry]:
+        entry = self._entry(*place)
+        if entry is not None:
+            yield entry
+
     def _keys(self, table: str, condition: Condition) -> list[str]:
         return self._tables[table].keys(Query((condition,)))
 
@@ -196,6 +202,25 @@ def entities_in(value: Any) -> Iterator[Place]:
             yield table, join(*(str(value.get(part, "")) for part in ("project", "domain", "name", "version")))
         for item in value.values():
             yield from entities_in(item)
+
+
+def closure_holders(entry: Entry) -> list[dict[str, Any]]:
+    """What in a document refers to a closure, under ``closure``: a workflow does, and a dynamic node."""
+    extra = entry.document.get("extra", {})
+    if entry.table == WORKFLOWS.name:
+        return [extra]
+    return [extra["dynamic_workflow"]] if entry.table == NODE_EXECUTIONS.name and "dynamic_workflow" in extra else []
+
+
+def closures_in(entry: Entry) -> Iterator[Place]:
+    """Table and key of the closure that a document refers to."""
+    yield from ((CLOSURES.name, holder["closure"]) for holder in closure_holders(entry))
+
+
+def shared_in(entry: Entry, strings: Iterable[str]) -> Iterator[Place]:
+    """Table and key of all that the entry, with these ``strings``, refers to and that others may refer to as well."""
+    yield from closures_in(entry)
+    yield from ((LITERAL_MAPS.name, digest) for digest in literal_maps_in(strings))
 
 
 def strings_in(entry: Entry) -> set[str]:

@@ -16,6 +16,7 @@ from flytelite.config import Settings
 from flytelite.errors import AlreadyExists, FlyteError, InvalidArgument, NotFound
 from flytelite.server.admin import registry_tables
 from flytelite.server.admin.clock import Clock, now
+from flytelite.server.admin.closures import Closures
 from flytelite.server.admin.description_entities import DescriptionEntities
 from flytelite.server.admin.differences import different_structure
 from flytelite.server.admin.filters import timestamp_text
@@ -55,7 +56,7 @@ class Workflows:
         self._settings = settings
         self._clock = clock
         self.records = registry_tables.workflows(store)
-        self._closures = registry_tables.closures(store)
+        self._closures = Closures(store)
         self._launch_plans = registry_tables.launch_plans(store)
         self._listing = Listing(self.records, WORKFLOW)
 
@@ -94,9 +95,9 @@ class Workflows:
         return None if record is None else record.message
 
     def closure(self, id: identifier_pb2.Identifier) -> compiler_pb2.CompiledWorkflowClosure | None:
-        """The compiled workflow. Shared: never change it."""
-        record = self._closures.get(entity_key(id))
-        return None if record is None else record.message
+        """The compiled workflow."""
+        record = self.records.get(entity_key(id))
+        return None if record is None else self._closures.get(record.extra["closure"], record.message.id)
 
     def interface(self, id: identifier_pb2.Identifier) -> interface_pb2.TypedInterface:
         """The workflow's inputs and outputs. Shared: never change it. Raises NotFound."""
@@ -175,7 +176,7 @@ class Workflows:
         short_description: str,
         digest: str,
     ) -> None:
-        """Two rows: a small one to list, and the closure, which can be large and is kept only here."""
+        """Two rows: a small one to list, and the closure, which can be large."""
         created_at = self._clock()
         workflow = workflow_pb2.Workflow(id=id, short_description=short_description)
         workflow.closure.created_at.CopyFrom(created_at)
@@ -188,5 +189,5 @@ class Workflows:
             "created_at": timestamp_text(created_at),
             "updated_at": timestamp_text(created_at),
         }
-        self.records.put(Record(entity_key(id), workflow, columns, {"digest": digest}))
-        self._closures.put(Record(entity_key(id), closure))
+        extra = {"digest": digest, "closure": self._closures.put(closure)}
+        self.records.put(Record(entity_key(id), workflow, columns, extra))

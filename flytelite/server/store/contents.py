@@ -100,16 +100,26 @@ def read(segment: Segment) -> Iterator[dict[str, Any]] | None:
         text = path_of(segment.path).read_bytes()
         body_end = text.rindex(b"\n", 0, len(text) - 1) + 1
         last = orjson.loads(text[body_end:])
-        fits = {"format": FORMAT, "segment_bytes": segment.size, "segment_end": end_of(end)}
+        fits = {"segment_bytes": segment.size, "segment_end": end_of(end)}
         body = memoryview(text)[:body_end]
+        is_old = last["format"] == 1
+        if not is_old and last["format"] != FORMAT:
+            return None
         if any(last[name] != value for name, value in fits.items()) or int(last["crc32"], 16) != crc32(body):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return _lines(body)
+    return map(_of_format_1, _lines(body)) if is_old else _lines(body)
 
 
 def _lines(body: memoryview) -> Iterator[dict[str, Any]]:
     """One at a time: what they hold is large."""
     for line in io.BytesIO(body):
         yield orjson.loads(line)
+
+
+def _of_format_1(line: dict[str, Any]) -> dict[str, Any]:
+    """A line as it is now: then only the columns of rows were packed."""
+    if "partitions" in line:
+        return {**line, "counts": pack([tuple(map(tuple, counts)) for counts in line["counts"]])}
+    return line

@@ -7,24 +7,31 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
 from flytelite import __version__
 from flytelite.errors import FailedPrecondition, Unavailable
+from flytelite.server.store import segments
 from flytelite.server.store.disk import Disk, refusal
 
-FORMAT = 1
+FORMAT = 2
+OLDEST = 1
+"""What a store is taken for that does not say its format: migrating leaves alone what is newer."""
 FORMAT_FILE = "format.json"
 LOCK_FILE = "lock"
 
 
 class Directory:
-    """A directory that this process holds, from ``take`` to ``release``."""
+    """A directory that this process holds, from ``take`` to ``release``. ``format`` is that of its documents."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
+    def __init__(self, path: Path, disk: Disk, format: int = FORMAT) -> None:
+        """``format`` is given to a directory that is new."""
         self.path = path
         self.disk = disk
+        self.format = format
+        self.migrates = False
         self._lock: int | None = None
 
     def take(self) -> None:
@@ -50,6 +57,17 @@ class Directory:
             os.close(self._lock)
             self._lock = None
 
+    def begin_migration(self) -> None:
+        """From now on no older program opens the directory, and the present one converts what is left."""
+        self._write_format(Format(FORMAT, f"flytelite {__version__}", self.format))
+        self.migrates = True
+
+    def migrated(self, format: int) -> None:
+        """Note that all documents have that format."""
+        self.format = format
+        self.migrates = format < FORMAT
+        self._write_format(Format(FORMAT, f"flytelite {__version__}", format if self.migrates else None))
+
     def _make(self, path: Path) -> None:
         if path.is_dir():
             return
@@ -71,16 +89,23 @@ class Directory:
         self._lock = lock
 
     def _check_format(self) -> None:
-        if not check_format(self.path):
-            self._write_format(self.path / FORMAT_FILE)
+        found = check_format(self.path)
+        if found is None and any(self.path.glob(f"*{segments.SUFFIX}")):
+            self.format = OLDEST
+        elif found is None:
+            self._write_format(Format(self.format, f"flytelite {__version__}"))
+        else:
+            self.format = found.of_documents
+            self.migrates = found.migrating_from is not None
 
-    def _write_format(self, path: Path) -> None:
+    def _write_format(self, format: Format) -> None:
+        path = self.path / FORMAT_FILE
         temporary = path.with_suffix(".tmp")
         try:
             self.disk.remove(temporary)
             descriptor = self.disk.create(temporary)
             try:
-                self.disk.write(descriptor, f"{_text()}\n".encode(), 0)
+                self.disk.write(descriptor, format.text(), 0)
                 self.disk.sync(descriptor)
             finally:
                 os.close(descriptor)
@@ -90,8 +115,26 @@ class Directory:
             raise refusal(path, error) from error
 
 
-def check_format(directory: Path) -> bool:
-    """Whether the directory says its format.
+class Format(NamedTuple):
+    """What a directory says of itself: which programs may open it, and of which format its documents are, or some of
+    them, while a migration is not finished."""
+
+    format: int
+    written_by: str
+    migrating_from: int | None = None
+
+    @property
+    def of_documents(self) -> int:
+        """The format that documents may still have."""
+        return self.format if self.migrating_from is None else self.migrating_from
+
+    def text(self) -> bytes:
+        """What the file says."""
+        return orjson.dumps({name: value for name, value in self._asdict().items() if value is not None}) + b"\n"
+
+
+def check_format(directory: Path) -> Format | None:
+    """What the directory says of its format, if anything.
 
     Raises FailedPrecondition when a newer flytelite wrote it, Unavailable when what it says cannot be read.
     """
@@ -99,20 +142,22 @@ def check_format(directory: Path) -> bool:
     try:
         written = path.read_bytes()
     except FileNotFoundError:
-        return False
+        return None
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
     try:
-        found = orjson.loads(written)
-        number, program = int(found["format"]), found.get("written_by", "unknown")
+        fields = orjson.loads(written)
+        older = fields.get("migrating_from")
+        found = Format(int(fields["format"]), str(fields.get("written_by", "unknown")), older and int(older))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unavailable(f"{path} is damaged: it must name the store's format, as in {_text()!r}") from error
-    if number > FORMAT:
+        sample = Format(FORMAT, f"flytelite {__version__}").text().decode().strip()
+        raise Unavailable(f"{path} is damaged: it must name the store's format, as in {sample!r}") from error
+    if found.format > FORMAT:
         raise FailedPrecondition(
-            f"the store {directory} has format {number}, written by {program}; flytelite {__version__} reads up to "
-            f"{FORMAT}: upgrade flytelite, or choose another directory with --data-dir"
+            f"the store {directory} has format {found.format}, written by {found.written_by}; flytelite {__version__} "
+            f"reads up to {FORMAT}: upgrade flytelite, or choose another directory with --data-dir"
         )
-    return True
+    return found
 
 
 @contextmanager
@@ -147,7 +192,3 @@ def _in_use(directory: Path, lock: int) -> FailedPrecondition:
         f"the store {directory} is in use by {f'process {holder}' if holder else 'another process'}; "
         "stop it (flytelite down), or choose another directory with --data-dir"
     )
-
-
-def _text() -> str:
-    return orjson.dumps({"format": FORMAT, "written_by": f"flytelite {__version__}"}).decode()

@@ -47,6 +47,10 @@ class Disk:
         """Replace ``target`` by ``source`` at once."""
         source.replace(target)
 
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name, which must not exist."""
+        target.hardlink_to(source)
+
     def remove(self, path: Path) -> None:
         """Remove the file if it is there."""
         path.unlink(missing_ok=True)

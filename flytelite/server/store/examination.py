@@ -12,7 +12,7 @@ import orjson
 
 from flytelite.errors import NotFound, Unavailable
 from flytelite.server.store import entries, segments
-from flytelite.server.store.directory import FORMAT_FILE, check_format
+from flytelite.server.store.directory import FORMAT, FORMAT_FILE, OLDEST, check_format
 from flytelite.server.store.entries import REMOVED, StoredChange
 from flytelite.server.store.recovery import Damage, Line, Recovered, current_segments, lines_of, torn_end
 from flytelite.server.store.segments import Segment
@@ -63,11 +63,12 @@ class Part(NamedTuple):
 class Examination(Recovered):
     """What a store's directory holds. Follows entries as recovery does, and so finds the same, but keeps no documents.
 
-    ``torn`` is an end that was never completed, which is no damage.
+    ``torn`` is an end that was never completed, which is no damage. ``format`` is that of the documents.
     """
 
     findings: list[Finding] = field(default_factory=list)
     torn: Damage | None = None
+    format: int = FORMAT
     lines: int = 0
     changes: int = 0
     broken: dict[tuple[Path, int], bytes] = field(default_factory=dict)
@@ -96,7 +97,8 @@ def examine(directory: Path) -> Examination:
     Raises NotFound when there is no store, FailedPrecondition when a newer flytelite wrote it, Unavailable when the
     directory cannot be listed.
     """
-    found = Examination(findings=_format_findings(directory))
+    found = Examination()
+    _look_at_format(directory, found)
     for part in parts(directory):
         found.read(part)
     names = {place: _names(text) for place, text in found.broken.items()}
@@ -129,13 +131,15 @@ def parts(directory: Path) -> Iterator[Part]:
         yield Part(segment, lines[:end], 0 if end is None else segment.size - lines[end].offset)
 
 
-def _format_findings(directory: Path) -> list[Finding]:
+def _look_at_format(directory: Path, found: Examination) -> None:
     try:
-        check_format(directory)
+        said = check_format(directory)
     except Unavailable:
         path = directory / FORMAT_FILE
-        return [Finding(Damage(path, 0, "it does not say the store's format"), path.stat().st_size, lost={})]
-    return []
+        damage = Damage(path, 0, "it does not say the store's format")
+        found.findings.append(Finding(damage, path.stat().st_size, lost={}))
+    else:
+        found.format = OLDEST if said is None else said.of_documents
 
 
 def _names(text: bytes) -> list[Key]:

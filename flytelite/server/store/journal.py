@@ -6,13 +6,14 @@ import asyncio
 import logging
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from flytelite.errors import FailedPrecondition, ResourceExhausted, Unavailable
-from flytelite.server.store import entries, segments
+from flytelite.server.store import entries, migration, segments
 from flytelite.server.store.batches import Batches, Change
-from flytelite.server.store.directory import Directory
+from flytelite.server.store.directory import FORMAT, Directory
 from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import REMOVED, Header
 from flytelite.server.store.interface import TableSchema
@@ -86,22 +87,28 @@ class JournalStore:
         a disk that refuses before changes are refused too. With ``sync_every`` seconds between syncs ``durable`` waits
         for a write only: power loss may then cost what was written since the last sync.
 
-        Raises FailedPrecondition when another process holds the directory or a newer flytelite wrote it; Unavailable
-        or ResourceExhausted when the disk refuses. A damaged journal opens: ``damages`` says where, what can be read
-        is served, and all changes are refused.
+        A store of an older format is brought to the present one first (``migration.py``). Raises FailedPrecondition
+        when another process holds the directory, when a newer flytelite wrote it, or when it is of an older format and
+        damaged; Unavailable or ResourceExhausted when the disk refuses. Any other damaged journal opens: ``damages``
+        says where, what can be read is served, and all changes are refused.
         """
         taken = Directory(directory, disk or Disk())
         taken.take()
+
+        def load(*, rests: bool = False) -> JournalStore:
+            found = _recovered(taken)
+            store = cls(taken, found, segment_bytes=segment_bytes, pending_bytes=pending_bytes, sync_every=sync_every)
+            if rests:
+                store._maintenance.rest()
+            return store
+
         try:
-            found = recover(taken.path, taken.disk)
-            if not found.damages:
-                _remove_obsolete(found, taken)
+            if taken.format < FORMAT:
+                migration.migrate(taken, partial(load, rests=True))
+            return load()
         except BaseException:
             taken.release()
             raise
-        for damage in found.damages:
-            log.error("%s; the rest is served, nothing can be changed", damage)
-        return cls(taken, found, segment_bytes=segment_bytes, pending_bytes=pending_bytes, sync_every=sync_every)
 
     def table(self, schema: TableSchema) -> Table:
         """The table of that schema. Raises Internal when the name was taken with another schema."""
@@ -130,6 +137,13 @@ class JournalStore:
 
     async def close(self) -> None:
         """Write and sync what is pending, release the directory. Raises what ``durable`` does when the disk refuses."""
+        try:
+            await self.finish()
+        finally:
+            self._directory.release()
+
+    async def finish(self) -> None:
+        """Close, but keep the directory."""
         if self._closed:
             return
         self._closed = True
@@ -138,7 +152,6 @@ class JournalStore:
         self._settle()
         for segment in self._segments:
             segment.close()
-        self._directory.release()
         if self._writer.failure is not None:
             raise self._writer.failure
 
@@ -218,9 +231,13 @@ class JournalStore:
                     change.row.put(segments.place(entry.offset + stored.offset, stored.length), segment)
 
 
-def _remove_obsolete(found: Recovered, directory: Directory) -> None:
-    for path in found.obsolete:
+def _recovered(directory: Directory) -> Recovered:
+    found = recover(directory.path, directory.disk)
+    for damage in found.damages:
+        log.error("%s; the rest is served, nothing can be changed", damage)
+    for path in found.obsolete if not found.damages else ():
         try:
             directory.disk.remove(path)
         except OSError as error:
             raise refusal(path, error) from error
+    return found

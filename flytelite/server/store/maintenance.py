@@ -56,9 +56,13 @@ class Maintenance:
         if self._unread or sealed:
             self.task = asyncio.get_running_loop().create_task(self._work(sealed))
 
+    def rest(self) -> None:
+        """Begin nothing from now on."""
+        self._stopped = True
+
     async def stop(self) -> None:
         """Wait until what was begun is done, or given up at the next good moment."""
-        self._stopped = True
+        self.rest()
         if self.task is not None:
             await self.task
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from flytelite.errors import Unavailable
 from flytelite.server.store import entries, segments
-from flytelite.server.store.directory import Directory
+from flytelite.server.store.directory import OLDEST, Directory, check_format
 from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import Header
 from flytelite.server.store.examination import parts
@@ -22,7 +23,11 @@ def salvage(source: Path, target: Path, disk: Disk | None = None) -> int:
     The history in them is kept with its times. ``source`` is only read. Raises FailedPrecondition when a server
     holds ``target``; Unavailable or ResourceExhausted when the disk refuses.
     """
-    directory = Directory(target, disk or Disk())
+    try:
+        found = check_format(source)
+    except Unavailable:  # damaged: that is what salvaging is for
+        found = None
+    directory = Directory(target, disk or Disk(), OLDEST if found is None else found.of_documents)
     directory.take()
     try:
         return _write(directory, _readable(source))

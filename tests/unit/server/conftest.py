@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from flyteidl.admin import event_pb2 as event_requests
-from flyteidl.admin import execution_pb2, launch_plan_pb2, task_pb2, workflow_pb2
+from flyteidl.admin import execution_pb2, launch_plan_pb2, node_execution_pb2, task_pb2, workflow_pb2
+from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
-from flyteidl.core import identifier_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
 from flyteidl.core import workflow_pb2 as core_workflow_pb2
 from flyteidl.event import event_pb2
 from google.protobuf import timestamp_pb2
@@ -164,6 +164,34 @@ class Home:
         else:
             ended.output_uri = str(files / "0" / "outputs.pb")
         events.create_workflow_event(event_requests.WorkflowExecutionEventRequest(event=ended))
+
+    def make_dynamic(self, name: str, version: str, arg: str = "") -> None:
+        """A dynamic node that made a workflow of that version, in which ``arg`` is bound."""
+        closure = compiler_pb2.CompiledWorkflowClosure()
+        closure.primary.template.id.CopyFrom(identifier(identifier_pb2.WORKFLOW, "dynamic_d", version))
+        inner = closure.primary.template.nodes.add(id="dn0")
+        inner.task_node.reference_id.CopyFrom(identifier(identifier_pb2.TASK, "w.task", "1"))
+        bound = literals_pb2.Scalar(primitive=literals_pb2.Primitive(string_value=arg))
+        inner.inputs.add(var="x").binding.scalar.CopyFrom(bound)
+        event = event_pb2.NodeExecutionEvent(
+            id=identifier_pb2.NodeExecutionIdentifier(execution_id=self.id(name), node_id="d"),
+            phase=core_execution_pb2.NodeExecution.SUCCEEDED,
+            occurred_at=stamp(self.now),
+            spec_node_id="d",
+            event_version=1,
+            is_dynamic=True,
+            is_parent=True,
+        )
+        event.task_node_metadata.dynamic_workflow.id.CopyFrom(closure.primary.template.id)
+        event.task_node_metadata.dynamic_workflow.compiled_workflow.CopyFrom(closure)
+        self.plane.events.create_node_event(event_requests.NodeExecutionEventRequest(event=event))
+
+    def dynamic(self, name: str) -> compiler_pb2.CompiledWorkflowClosure:
+        """The workflow that it made."""
+        request = node_execution_pb2.GetDynamicNodeWorkflowRequest()
+        request.id.node_id = "d"
+        request.id.execution_id.CopyFrom(self.id(name))
+        return self.plane.node_executions.dynamic_workflow(request).compiled_workflow
 
     def raw(self, name: str) -> Path:
         generated = naming.generated_name(name, "n0", 0)

@@ -13,6 +13,7 @@ from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 
 from flytelite.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from flytelite.server.admin.closures import CLOSURES
 from flytelite.server.admin.literal_maps import LITERAL_MAPS
 from flytelite.server.admin.snapshot_tables import OF_EXECUTION
 
@@ -103,6 +104,21 @@ def test_nothing_is_left_in_any_table(a: Any) -> None:
     for name in OF_EXECUTION:
         keys = list(a.store._tables.tables[name]._rows)
         assert keys == [], name
+
+
+def test_the_workflow_of_dynamic_nodes_goes_with_the_last_of_them(a: Any) -> None:
+    closures = a.store.table(CLOSURES)
+    registered = len(closures)
+    for day, name in ((4, "fourth"), (5, "fifth")):
+        a.now = day * DAY
+        a.start(name)
+        a.make_dynamic(name, f"made_by_{name}")
+        a.end(name)
+    assert len(closures) == registered + 1
+    remove(a, "fourth")
+    assert a.dynamic("fifth").primary.template.id.version == "made_by_fifth"
+    remove(a, "fifth")
+    assert len(closures) == registered
 
 
 def test_what_runs_is_never_removed(a: Any) -> None:

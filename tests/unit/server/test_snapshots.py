@@ -17,6 +17,7 @@ from flyteidl.core import identifier_pb2, literals_pb2
 from google.protobuf.json_format import MessageToJson
 
 from flytelite.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from flytelite.server.admin.closures import CLOSURES
 
 SUCCEEDED = core_execution_pb2.WorkflowExecution.SUCCEEDED
 
@@ -163,6 +164,41 @@ def test_paths_inside_packed_and_large_values_move_too(a: Any, make_home: Any, a
     assert Path(found.literals["y"].map.literals["k"].scalar.blob.uri).read_bytes() == b"large"
 
 
+def test_workflows_of_dynamic_nodes_travel_once_and_move(a: Any, make_home: Any, archive: Path) -> None:
+    for name in "some", "other":
+        a.start(name)
+        a.make_dynamic(name, f"of_{name}", arg=f"{a.bucket}/x")
+        a.end(name)
+    a.export(archive, "some", "other")
+    b = make_home("b")
+    b.take_in(archive)
+    assert len(b.store.table(CLOSURES)) == 2, "that of the workflow and that of both nodes"
+    for name in "some", "other":
+        made = b.dynamic(name).primary.template
+        assert made.id.version == f"of_{name}"
+        assert made.nodes[0].inputs[0].binding.scalar.primitive.string_value == f"{b.bucket}/x"
+
+
+def test_an_archive_of_format_1_is_read(make_home: Any, archive: Path) -> None:
+    latest = {}
+    for segment in sorted((Path(__file__).parent / "store" / "format_1").glob("*.jsonl")):
+        for line in segment.read_bytes().splitlines():
+            for change in orjson.loads(line)["changes"]:
+                latest[change["table"], change["key"]] = {key: change[key] for key in ("table", "key", "document")}
+    assert any(table == "dynamic_workflows" for table, _ in latest)
+    documents = b"".join(orjson.dumps(line) + b"\n" for line in latest.values() if line["table"] != "engine_notes")
+    manifest = {"format": 1, "data_dir": "/home/me/.flytelite", "executions": [], "files": 0, "bytes": len(documents)}
+    with tarfile.open(archive, "w:gz", format=tarfile.GNU_FORMAT) as tar:
+        for name, content in ("snapshot.json", orjson.dumps(manifest)), ("documents.jsonl", documents):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    b = make_home("b")
+    assert len(b.take_in(archive).executions) == 3
+    assert b.dynamic("second").primary.template.id.version == "bbb"
+    b.start("again")
+
+
 def test_only_what_was_named_goes(a: Any, make_home: Any, archive: Path) -> None:
     a.register("other")
     a.now = 10
@@ -293,7 +329,7 @@ DAMAGES = {
     "another key": of_table("executions", lambda line: {**line, "key": "flytesnacks/development/two"}),
     "no message": of_table("tasks", lambda line: {**line, "document": {}}),
     "no such field": of_table("tasks", lambda line: {**line, "document": {**line["document"], "message": {"id": 3}}}),
-    "no closure": of_table("workflow_closures", lambda line: None),
+    "no closure": of_table("closures", lambda line: None),
     "no execution": of_table("executions", lambda line: None),
     "a running execution": of_table(
         "executions",
