@@ -33,9 +33,7 @@ def test_what_the_library_prints_is_read_back(kind: type[Message]) -> None:
     @given(filled(kind))
     def check(message: Message) -> None:
         printed = orjson.loads(orjson.dumps(json_format.MessageToDict(message)))
-        assert parse(printed, kind).SerializeToString(deterministic=True) == json_format.ParseDict(
-            printed, kind()
-        ).SerializeToString(deterministic=True)
+        assert json_format.MessageToDict(parse(printed, kind)) == json_format.MessageToDict(message)
 
     check()
 
