@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flytelite.connector_settings import ConnectorSettings
+from flytelite.connector_settings import parse as parse_connectors
 from flytelite.errors import InvalidArgument
 from flytelite.quantities import parse as parse_quantity
 
@@ -61,6 +63,8 @@ class Settings:
     raw_output_prefix: str = ""
     secrets_dir: str = ""
     containers: str = "auto"
+    connectors: tuple[ConnectorSettings, ...] = ()
+    connector_modules: tuple[str, ...] = ()
     executor: str = "fork"
     durability: str = "full"
     ephemeral: bool = False
@@ -157,6 +161,8 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _number(name, int(value))
         if kind is float:
             return _number(name, float(value))
+        if name == "connectors":
+            return parse_connectors(value)
         if kind is tuple:
             items = value.split(",") if isinstance(value, str) else value
             if isinstance(items, dict):

@@ -8,15 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from flyteidl.admin import node_execution_pb2
 from flyteidl.core import execution_pb2
 
-from flytelite.engine import notes
-from flytelite.engine.attempts import put_away
+from flytelite.engine import notes, plugins
 from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL, NodePhase, TaskPhase, node_event, task_event
-from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.nodes.caching import give_back
 from flytelite.engine.record import Event, Note
 from flytelite.engine.run import Run
@@ -27,7 +24,7 @@ async def abort_all(run: Run, reason: str) -> None:
     view, sink = run.services.view, run.services.sink
     unfinished = [node for node in view.node_executions(run.id) if node.closure.phase not in NODE_TERMINAL]
     intents = [note["intent"] for node in unfinished for note in _notes(run, node).values() if "intent" in note]
-    await asyncio.gather(*(end_process(run, intent) for intent in intents))
+    await asyncio.gather(*(plugins.end(run, intent) for intent in intents))
     for node in reversed(unfinished):
         child = node.closure.workflow_node_metadata.executionId
         if child.name:
@@ -37,16 +34,6 @@ async def abort_all(run: Run, reason: str) -> None:
             if "reservation" in note:
                 give_back(run, note["reservation"])
         sink.emit(*_events(run, node, reason), notes=dict.fromkeys(gone))
-
-
-async def end_process(run: Run, intent: Note) -> Outcome:
-    """End the process of an attempt, if it still runs."""
-    directory = Path(str(intent["directory"]))
-    attempt = await run.services.executor.adopt(directory, str(intent["token"]))
-    attempt.cancel()
-    outcome = await attempt.wait()
-    await asyncio.to_thread(put_away, intent)
-    return outcome
 
 
 def cascading(run: Run, reason: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
+from google.protobuf import struct_pb2
 
 from flytelite.engine import commands, data, naming
 from flytelite.engine.executors.interface import Attempt, Outcome
@@ -21,6 +23,8 @@ from flytelite.engine.secrets.grants import UnknownSecret
 from flytelite.engine.tasks import container, container_engines, copilot, pods, results
 from flytelite.engine.tasks.refusals import BadTaskFormat
 from flytelite.engine.waiting import persistently, until_there_is_space
+
+SUBMITTED = "task submitted"
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,16 @@ class Work:
 class Reporter(Protocol):
     """Whom an attempt tells how it goes."""
 
-    def queued(self, intent: Note | None, *remarks: str) -> None:
+    def queued(self, intent: Note | None, *remarks: str, reason: str = SUBMITTED, version: int = 0) -> None:
         """Record the intent, which becomes durable before a process exists; None when there will be none."""
 
     def started(self) -> None:
         """The process runs."""
+
+    def progressed(
+        self, phase: int, reason: str, logs: Sequence[execution_pb2.TaskLog], custom_info: struct_pb2.Struct
+    ) -> None:
+        """What is not a process has come to a phase, or has something new to say in it."""
 
 
 async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Succeeded | results.Failed:
@@ -118,6 +127,14 @@ async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Su
         await persistently(asyncio.ensure_future(asyncio.to_thread(put_away, intent)))
         raise
     return await until_there_is_space(lambda: asyncio.to_thread(_result, work, intent, outcome, masked))
+
+
+async def end(run: Run, intent: Note) -> None:
+    """End the process that an intent tells of, if it still runs."""
+    attempt = await run.services.executor.adopt(Path(str(intent["directory"])), str(intent["token"]))
+    attempt.cancel()
+    await attempt.wait()
+    await asyncio.to_thread(put_away, intent)
 
 
 def _intent(work: Work, prepared: commands.Prepared) -> dict[str, Any]:

@@ -40,7 +40,7 @@ async def prepare(work: Work) -> Prepared:
         prepared = await _prepare_raw(work, found, grant, remarks)
     else:
         env = {**work.run.services.host, **adaptation.env, **_environment(work, found)}
-        made = await container.command(found, _variables(work), env, work.place, work.run.services.bundles)
+        made = await container.command(found, variables(work), env, work.place, work.run.services.bundles)
         prepared = Prepared(made, remarks)
         if grant.values:
             secret_env = grant.environment(work.place.secrets)
@@ -65,7 +65,7 @@ async def _prepare_raw(work: Work, found: tasks_pb2.Container, grant: Grant, rem
 
 
 def _in_engine(work: Work, raw: raw_containers.RawContainer, grant: Grant, engine: Engine) -> Prepared:
-    argv = raw.in_engine(engine, work.name, _variables(work), _environment(work, raw.container), grant)
+    argv = raw.in_engine(engine, work.name, variables(work), _environment(work, raw.container), grant)
     command = Command(
         argv=argv,
         env=container.with_temporary(work.run.services.engine_host, work.place),
@@ -81,7 +81,7 @@ def _on_host(work: Work, raw: raw_containers.RawContainer, grant: Grant) -> Prep
     found = raw.on_host()
     env = container.with_temporary({**work.run.services.host, **_environment(work, found)}, work.place)
     command = Command(
-        argv=container.program(templates.render([*found.command, *found.args], _variables(work)), env),
+        argv=container.program(templates.render([*found.command, *found.args], variables(work)), env),
         env=env,
         cwd=work.place.work,
         log=work.place.log,
@@ -103,7 +103,9 @@ def _grant(work: Work) -> Grant:
     return work.run.services.secrets.grant(id.project, id.domain, work.template.security_context.secrets)
 
 
-def _variables(work: Work) -> templates.Variables:
+def variables(work: Work) -> templates.Variables:
+    """The values of the variables in the task's command."""
+
     def write_template() -> str:
         path = work.inputs_file.with_name(data.TASK_TEMPLATE)
         data.write_bytes(path, work.template.SerializeToString(deterministic=True))

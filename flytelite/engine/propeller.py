@@ -13,6 +13,8 @@ from flytelite.config import Settings
 from flytelite.engine import execution
 from flytelite.engine.aborting import abort_all
 from flytelite.engine.catalog import reservation_bell
+from flytelite.engine.connectors import local_service
+from flytelite.engine.connectors.registry import Connectors
 from flytelite.engine.events import WORKFLOW_TERMINAL, WorkflowPhase
 from flytelite.engine.executors.fork_executor import ForkServerExecutor
 from flytelite.engine.executors.interface import Executor
@@ -21,7 +23,7 @@ from flytelite.engine.executors.subprocess import SubprocessExecutor
 from flytelite.engine.failures import SYSTEM, execution_error
 from flytelite.engine.record import EventSink, ReadView
 from flytelite.engine.run import Run, Services, execution_bell, signal_bell
-from flytelite.engine.secrets.files import SecretFiles
+from flytelite.engine.secrets.files import ENVIRONMENT_PREFIX, SecretFiles
 from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
 from flytelite.engine.tasks.container_engines import Engines
@@ -61,6 +63,7 @@ class Propeller:
             bundles=Bundles(settings.data_dir / "bundles"),
             secrets=Secrets(SecretFiles(settings.secrets), os.environ),
             engines=Engines(settings.containers),
+            connectors=_connectors(settings),
             host=host,
             engine_host=for_container_engine(os.environ),
         )
@@ -115,6 +118,7 @@ class Propeller:
             entry.task.cancel()
         if entries:
             await asyncio.wait([entry.task for entry in entries])
+        await self._services.connectors.close()
         await self._services.executor.close()
 
     async def _execute(self, key: _Key, id: identifier_pb2.WorkflowExecutionIdentifier) -> None:
@@ -157,6 +161,12 @@ class Propeller:
 
 def _executor(settings: Settings, host: dict[str, str]) -> Executor:
     return MaskingExecutor(ForkServerExecutor(host) if settings.executor == "fork" else SubprocessExecutor())
+
+
+def _connectors(settings: Settings) -> Connectors:
+    env = local_service.environment(os.environ, without=ENVIRONMENT_PREFIX)
+    local = local_service.LocalService(settings.connector_modules, env, settings.data_dir / "connectors.log")
+    return Connectors(settings.connectors, local)
 
 
 async def _fail(run: Run, error: Exception) -> None:

@@ -86,7 +86,7 @@ class ArrayReport:
             cache_status=element.cache_status,
         )
         if phase == TaskPhase.RUNNING or phase in TASK_TERMINAL:
-            for link in element.work.log_links:
+            for link in element.log_links:
                 resource.logs.append(execution_pb2.TaskLog(name=f"{link.name}-{element.index}", uri=link.uri))
         return resource
 

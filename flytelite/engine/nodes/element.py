@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
+from google.protobuf import struct_pb2
 
 from flytelite.engine import attempts, data, naming, notes, plugins
+from flytelite.engine.attempts import SUBMITTED
 from flytelite.engine.catalog import Artifact
 from flytelite.engine.events import TASK_TERMINAL, TaskPhase
 from flytelite.engine.failures import (
@@ -22,6 +25,7 @@ from flytelite.engine.failures import (
 )
 from flytelite.engine.nodes import caching
 from flytelite.engine.nodes.node import NodeRun
+from flytelite.engine.nodes.progress import Progress
 from flytelite.engine.record import Note
 from flytelite.engine.tasks import results
 
@@ -52,6 +56,7 @@ class Element:
         self.cache_status = 0
         self._report = report
         self._work: attempts.Work | None = None
+        self._progress: tuple[int, Progress] | None = None
 
     @property
     def attempt(self) -> int:
@@ -201,7 +206,7 @@ class Element:
         elif self.phase != TaskPhase.UNDEFINED:
             self._change(TaskPhase.ABORTED)
 
-    def queued(self, intent: Note | None, *remarks: str) -> None:
+    def queued(self, intent: Note | None, *remarks: str, reason: str = SUBMITTED, version: int = 0) -> None:
         """The current attempt exists; what is remarked of it is in its log."""
         if intent is not None:
             self.note["intent"] = dict(intent)
@@ -210,6 +215,20 @@ class Element:
     def started(self) -> None:
         """The process of the current attempt runs."""
         self._change(TaskPhase.RUNNING)
+
+    def progressed(
+        self, phase: int, reason: str, logs: Sequence[execution_pb2.TaskLog], custom_info: struct_pb2.Struct
+    ) -> None:
+        """A job outside of this machine came to a phase, or has something new to say."""
+        if self._progress is None or self._progress[0] != self.attempt:
+            self._progress = (self.attempt, Progress(self.note))
+        if self._progress[1].next_version(phase, reason, logs, custom_info) is not None:
+            self._change(phase)
+
+    @property
+    def log_links(self) -> Sequence[execution_pb2.TaskLog]:
+        """Where people read what the current attempt prints."""
+        return self.work.log_links if self._progress is None else self._progress[1].logs
 
     def _change(self, phase: int) -> None:
         """The note is written at once; the event may tell of several elements and is sent a little later."""

@@ -6,19 +6,23 @@ Rules: ``flytepropeller/pkg/controller/nodes/task/handler.go``.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 from flyteidl.event import event_pb2
+from google.protobuf import struct_pb2
 
 from flytelite.engine import attempts, data, plugins
+from flytelite.engine.attempts import SUBMITTED
 from flytelite.engine.catalog import Artifact
 from flytelite.engine.events import NodePhase, TaskPhase, task_event
 from flytelite.engine.failures import NodeFailed, verdict
 from flytelite.engine.nodes import caching, dynamic
 from flytelite.engine.nodes.node import Finished, NodeRun
+from flytelite.engine.nodes.progress import Progress
 from flytelite.engine.record import Note
-from flytelite.engine.tasks import results
+from flytelite.engine.tasks import results, task_types
 
 
 async def cached(node: NodeRun) -> Finished | None:
@@ -95,13 +99,16 @@ class Report:
             output_directory=node.output_directory,
             recovered_checkpoint=str(node.note.get("checkpoint", "")),
         )
+        self._progress = Progress(node.note)
 
-    def queued(self, intent: Note | None, *remarks: str) -> None:
+    def queued(self, intent: Note | None, *remarks: str, reason: str = SUBMITTED, version: int = 0) -> None:
         """The attempt exists: its intent, its first event and the node's RUNNING are one batch."""
         node = self.node
         if intent is not None:
             node.note["intent"] = dict(intent)
-        event = self._event(TaskPhase.QUEUED, reason="task submitted")
+        if version:
+            self._progress.remember(TaskPhase.QUEUED, version)
+        event = self._event(TaskPhase.QUEUED, reason=reason, phase_version=version)
         for remark in remarks:
             event.reasons.add(reason=remark, occurred_at=event.occurred_at)
         node.pending.append(event)
@@ -113,17 +120,25 @@ class Report:
         """The process runs."""
         self.known = True
         self._promise_deck()
-        self.node.emit(self._event(TaskPhase.RUNNING, logs=self.work.log_links))
+        self.node.emit(self._event(TaskPhase.RUNNING, logs=self._logs))
+
+    def progressed(
+        self, phase: int, reason: str, logs: Sequence[execution_pb2.TaskLog], custom_info: struct_pb2.Struct
+    ) -> None:
+        """A job outside of this machine came to a phase, or has something new to say; its end is told by others."""
+        version = self._progress.next_version(phase, reason, logs, custom_info)
+        if version is not None:
+            self.node.emit(self._event(phase, reason=reason, logs=self._logs, phase_version=version))
 
     def succeeded(self) -> None:
         """The last event, to go out with the node's."""
         uri = str(self.node.outputs_file)
-        self.node.pending.append(self._event(TaskPhase.SUCCEEDED, logs=self.work.log_links, output_uri=uri))
+        self.node.pending.append(self._event(TaskPhase.SUCCEEDED, logs=self._logs, output_uri=uri))
 
     def failed(self, result: results.Failed) -> NodeFailed:
         """The attempt's failure, whose event goes out with the node's or with the next attempt's number."""
         failure = verdict(self.node.note, result.error, result.retryable)
-        self.node.pending.append(self._event(TaskPhase.FAILED, logs=self.work.log_links, error=failure.error))
+        self.node.pending.append(self._event(TaskPhase.FAILED, logs=self._logs, error=failure.error))
         return failure
 
     def aborted(self) -> None:
@@ -133,7 +148,7 @@ class Report:
                 self.node.note["stopped"] = True
                 self.node.emit()
         elif self.known:
-            self.node.pending.append(self._event(TaskPhase.ABORTED, logs=self.work.log_links))
+            self.node.pending.append(self._event(TaskPhase.ABORTED, logs=self._logs))
 
     async def deck(self, ended: bool, succeeded: bool) -> None:
         """The deck's URI on the node's last event: only when the file is there.
@@ -144,6 +159,11 @@ class Report:
         path = self.node.output_directory / data.DECK
         exists = wanted and await asyncio.to_thread(path.is_file)
         self.node.fields["deck_uri"] = str(path) if exists else ""
+
+    @property
+    def _logs(self) -> Sequence[execution_pb2.TaskLog]:
+        connected = plugins.identifier(self.node.services, self.template) == task_types.CONNECTOR_PLUGIN
+        return self._progress.logs if connected else self.work.log_links
 
     def _promises_deck(self) -> bool:
         return bool(self.template.metadata.generates_deck.value)
@@ -175,5 +195,6 @@ class Report:
             input_uri=str(node.inputs_file),
             metadata=metadata,
             error=error,
+            custom_info=self._progress.custom_info,
             **fields,
         )

@@ -144,7 +144,7 @@ def _decimal(value: float) -> str:
 
 def _generic(struct: struct_pb2.Struct) -> tuple[bytes, Any]:
     value = json_format.MessageToDict(struct)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), value
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode(), value
 
 
 _SCALARS: Mapping[str, Callable[[Any], tuple[bytes, Any]]] = {

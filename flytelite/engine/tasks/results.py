@@ -70,6 +70,11 @@ def judge(outcome: Outcome, outputs: Path, outputs_declared: bool, name: str, lo
         return _failed(SYSTEM, "ResourceDeletedExternally", message)
     if outcome.exit_code != 0:
         return _failed(SYSTEM, "Interrupted", _interrupted(outcome, name, log))
+    return read(outputs, outputs_declared)
+
+
+def read(outputs: Path, outputs_declared: bool) -> Succeeded | Failed:
+    """The result that an attempt which ended well left in its output directory."""
     try:
         return _error(outputs) or _success(outputs, outputs_declared)
     except data.TooLarge as error:

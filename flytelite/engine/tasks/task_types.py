@@ -60,15 +60,8 @@ _SERVICES = {
 }
 """Types that run in some service, reached through a connector, and the package that has that connector."""
 
-
-def _elsewhere(template: tasks_pb2.TaskTemplate) -> Adaptation:
-    package = _SERVICES[template.type]
-    needed = f" (the package {package} has one)" if package else ""
-    raise BadTaskFormat(
-        f"a task of type [{template.type}] runs in a service outside of this machine and needs a connector for it"
-        f"{needed}, and no connector that flytelite knows serves this type: name one under `connectors` in"
-        " flytelite.yaml (docs/connectors.md)"
-    )
+OF_THE_ENGINE = frozenset({"python-task", CONTAINER, RAW_CONTAINER, pods.SIDECAR, echo.TYPE})
+"""Types that no connector is asked for: what Flyte's helm chart enables beside connectors."""
 
 
 def _adapted(
@@ -86,10 +79,27 @@ _TYPES = {
     "ray": TaskType("ray", _adapted(clusters.ray)),
     "spark": TaskType("spark", _adapted(clusters.spark)),
     "tensorflow": TaskType("tensorflow", _adapted(training.tensorflow)),
-    **{name: TaskType(adapt=_elsewhere) for name in _SERVICES},
+    **{name: TaskType(CONNECTOR_PLUGIN) for name in _SERVICES},
 }
 
 
 def type_of(template: tasks_pb2.TaskTemplate) -> TaskType:
     """The type of a task; any that is not known is a container's."""
     return _TYPES.get(template.type, TaskType())
+
+
+def needs_connector(template: tasks_pb2.TaskTemplate) -> bool:
+    """Whether the task cannot run on this machine, with or without a container."""
+    return template.type in _SERVICES or (
+        template.type not in OF_THE_ENGINE and not template.HasField("container") and not template.HasField("k8s_pod")
+    )
+
+
+def without_connector(template: tasks_pb2.TaskTemplate, asked: str) -> BadTaskFormat:
+    """What is said of a task whose type nobody serves; ``asked`` tells who was asked."""
+    package = _SERVICES.get(template.type, "")
+    needed = f" (the package {package} has one)" if package else ""
+    return BadTaskFormat(
+        f"a task of type [{template.type}] does not run on this machine but through a connector{needed}, and no"
+        f" connector serves this type: {asked}. docs/connectors.md says how to add one"
+    )

@@ -8,7 +8,7 @@ import pytest
 from flyteidl.core import tasks_pb2
 from google.protobuf import json_format
 
-from flytelite.engine.tasks import pods
+from flytelite.engine.tasks import pods, task_types
 from flytelite.engine.tasks.refusals import BadTaskFormat
 from flytelite.engine.tasks.task_types import type_of
 
@@ -54,8 +54,6 @@ def test_plugins(type, plugin):
         ("tensorflow", {"workerReplicas": {"replicas": 1}, "psReplicas": {"replicas": 1}}, ["2 workers"]),
         ("mpi", {"numWorkers": 2, "slots": 1}, ["[mpi]", "MPI operator"]),
         ("spark", {"applicationType": "SCALA"}, ["SCALA", "Spark operator"]),
-        ("snowflake", None, ["[snowflake]", "flytekitplugins-snowflake", "connectors", "docs/connectors.md"]),
-        ("sensor", None, ["[sensor]", "connector"]),
     ],
 )
 def test_what_cannot_run_says_what_it_needs(type, custom, told):
@@ -64,6 +62,17 @@ def test_what_cannot_run_says_what_it_needs(type, custom, told):
         type_of(found).adapt(found)
     for word in told:
         assert word in str(caught.value)
+
+
+def test_types_that_need_a_connector_name_the_package_that_has_it():
+    found = template("snowflake")
+    assert task_types.needs_connector(found)
+    assert type_of(found).plugin == "connector-service"
+    message = str(task_types.without_connector(found, "nobody was asked"))
+    for word in ("[snowflake]", "flytekitplugins-snowflake", "nobody was asked", "docs/connectors.md"):
+        assert word in message
+    assert task_types.needs_connector(tasks_pb2.TaskTemplate(type="without a container"))
+    assert not task_types.needs_connector(template("with a container"))
 
 
 def test_one_pytorch_worker_finds_itself():
