@@ -61,6 +61,9 @@ class Settings:
     max_upload_expiry: int = 3600
     hold: float = 1.0
     raw_output_prefix: str = ""
+    literal_offloading_min_mb: int = 0
+    """From how many MiB on outputs are kept in files of their own and passed on by address; 0 for never."""
+    literal_offloading_max_mb: int = 1000
     secrets_dir: str = ""
     containers: str = "auto"
     connectors: tuple[ConnectorSettings, ...] = ()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from flyteidl.core import literals_pb2, types_pb2, workflow_pb2
 
-from flytelite.engine import attributes
+from flytelite.engine import attributes, offloading
 
 Outputs = Callable[[str], literals_pb2.LiteralMap | None]
 """The outputs of a node by its id; None when it has none. Raises KeyError for an unknown node."""
@@ -31,14 +31,14 @@ def resolve_all(
 ) -> literals_pb2.LiteralMap:
     """The inputs of a node.
 
-    ``aliases`` gives the output aliases of upstream nodes (node id -> alias -> variable). Raises
-    BindingResolutionFailure.
+    Blocks where a binding leads into an offloaded literal, whose file is read then. ``aliases`` gives the output
+    aliases of upstream nodes (node id -> alias -> variable). Raises BindingResolutionFailure.
     """
     resolved = literals_pb2.LiteralMap()
     for binding in bindings:
         try:
             resolved.literals[binding.var].CopyFrom(_resolve(binding.binding, outputs, aliases or {}))
-        except (BindingResolutionFailure, attributes.AttributeNotFound) as error:
+        except (BindingResolutionFailure, attributes.AttributeNotFound, offloading.CannotLoad) as error:
             raise BindingResolutionFailure(
                 f"failed at Node[{node_id}]. BindingResolutionError: Error binding Var [wf].[{binding.var}],"
                 f" caused by: {error}"
@@ -89,6 +89,8 @@ def _promise(
             f"failed at Node[{promise.node_id}]. OutputsNotFoundError: Failed to find [{promise.node_id}].[{variable}]"
         )
     literal = found.literals[variable]
+    if matched["index"] is not None or promise.attr_path:
+        literal = offloading.load(literal)
     if matched["index"] is not None:
         literal = _element(literal, int(matched["index"]), promise)
     if promise.attr_path:

@@ -112,6 +112,11 @@ def inputs_hash(inputs: literals_pb2.LiteralMap, ignored: Iterable[str] = ()) ->
     return _hash(counted)
 
 
+def literal_hash(literal: literals_pb2.Literal) -> str:
+    """The hash of one literal, as FlytePropeller gives it to what it offloads."""
+    return _hash(literal)
+
+
 def _hashed(literal: literals_pb2.Literal) -> literals_pb2.Literal:
     if literal.hash:
         return literals_pb2.Literal(hash=literal.hash)

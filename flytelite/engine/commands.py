@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flyteidl.core import tasks_pb2
 
-from flytelite.engine import data, naming
+from flytelite.engine import data, naming, offloading
 from flytelite.engine.executors.interface import Command
 from flytelite.engine.secrets.grants import Grant
 from flytelite.engine.tasks import container, environment, pods, raw_containers, task_types, templates
@@ -131,6 +131,7 @@ def _environment(work: Work, found: tasks_pb2.Container) -> dict[str, str]:
     return {
         **{item.key: item.value for item in found.env},
         **environment.of_execution(work.run.id, workflow, work.template.id, work.attempt),
+        **offloading.environment(work.run.services.settings),
         **{item.key: item.value for item in work.run.launch.spec.envs.values},
         **(environment.of_array_element(work.element) if work.element is not None else {}),
         **environment.of_platform(work.run.services.endpoint),

@@ -15,7 +15,7 @@ from pathlib import Path
 from flyteidl.core import compiler_pb2, execution_pb2, identifier_pb2, literals_pb2, tasks_pb2, workflow_pb2
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
 
-from flytelite.engine import bindings, notes
+from flytelite.engine import bindings, notes, offloading
 from flytelite.engine.events import NodePhase
 from flytelite.engine.failures import SYSTEM, USER, NodeFailed, NodeTimedOut, execution_error, failed
 from flytelite.engine.naming import END_NODE, START_NODE, Parent, unique_node_id
@@ -132,8 +132,14 @@ class Level:
         task = self.tasks[node_id]
         return task.result().outputs if task.done() and not task.cancelled() else None
 
-    def resolve(self, node: workflow_pb2.Node) -> literals_pb2.LiteralMap:
+    async def resolve(self, node: workflow_pb2.Node) -> literals_pb2.LiteralMap:
         """The node's inputs. Raises NodeFailed with code BindingResolutionFailure."""
+        upstream = [self.outputs(id) for id in self._upstream.get(node.id, ()) if id == START_NODE or id in self.tasks]
+        if offloading.any_offloaded(upstream):
+            return await asyncio.to_thread(self._resolve, node)  # it may read files
+        return self._resolve(node)
+
+    def _resolve(self, node: workflow_pb2.Node) -> literals_pb2.LiteralMap:
         try:
             return bindings.resolve_all(node.id, node.inputs, self.outputs, self._aliases)
         except bindings.BindingResolutionFailure as error:

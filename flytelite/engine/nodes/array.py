@@ -11,14 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from flyteidl.core import execution_pb2, interface_pb2, literals_pb2, workflow_pb2
+from flyteidl.core import execution_pb2, interface_pb2, literals_pb2, tasks_pb2, workflow_pb2
 
-from flytelite.engine import data
+from flytelite.engine import data, offloading
 from flytelite.engine.events import TaskPhase
 from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, NodeFailed, execution_error, failed
 from flytelite.engine.nodes.array_report import ArrayReport
 from flytelite.engine.nodes.element import Element
-from flytelite.engine.nodes.node import Finished, NodeRun
+from flytelite.engine.nodes.node import Finished, NodeRun, whole_inputs
 from flytelite.engine.waiting import end_all
 
 NONE = literals_pb2.Literal(scalar=literals_pb2.Scalar(none_type=literals_pb2.Void()))
@@ -30,9 +30,10 @@ async def run(node: NodeRun) -> Finished:
     if array.node.WhichOneof("target") != "task_node":
         raise failed(SYSTEM, "BadSpecificationError", "flytelite runs array nodes over tasks only")
     template = node.level.library.task(array.node.task_node.reference_id)
-    size = size_of(array, node.inputs)
+    inputs = await whole_inputs(node)
+    size = size_of(array, inputs)
     report = ArrayReport(node, template)
-    elements = [Element(node, template, index, report, inputs_of(array, node.inputs, index)) for index in range(size)]
+    elements = [Element(node, template, index, report, inputs_of(array, inputs, index)) for index in range(size)]
     report.begin(elements)
     try:
         await _run_elements(node, elements)
@@ -44,10 +45,20 @@ async def run(node: NodeRun) -> Finished:
         error = execution_error(UNKNOWN, "", summary({one.index: one.error for one in elements if one.error}))
         report.end(TaskPhase.FAILED, error=error)
         raise NodeFailed(error)
-    outputs = outputs_of(template.interface, [one.outputs for one in elements])
+    outputs = await _offloaded(node, template, outputs_of(template.interface, [one.outputs for one in elements]))
     await data.write_literals(node.outputs_file, outputs)
     report.end(TaskPhase.SUCCEEDED, output_uri=str(node.outputs_file))
     return Finished(outputs, node.outputs_file)
+
+
+async def _offloaded(
+    node: NodeRun, template: tasks_pb2.TaskTemplate, outputs: literals_pb2.LiteralMap
+) -> literals_pb2.LiteralMap:
+    settings = node.services.settings
+    try:
+        return await offloading.offloaded(outputs, template.interface.outputs, node.output_directory, settings)
+    except offloading.TooLargeToOffload as error:
+        raise failed(UNKNOWN, "OutputSizeExceeded", str(error)) from error
 
 
 async def _run_elements(node: NodeRun, elements: Sequence[Element]) -> None:

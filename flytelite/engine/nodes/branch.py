@@ -10,7 +10,7 @@ from flyteidl.core import condition_pb2, literals_pb2, workflow_pb2
 from flytelite.engine import data
 from flytelite.engine.events import NodePhase
 from flytelite.engine.failures import USER, NodeFailed, NodeTimedOut, failed
-from flytelite.engine.nodes.node import Finished, NodeRun
+from flytelite.engine.nodes.node import Finished, NodeRun, whole_inputs
 
 MALFORMED = "MalformedBranchUserError"
 USER_PROVIDED = "UserProvidedError"
@@ -22,7 +22,7 @@ async def run(node: NodeRun) -> Finished:
     """Run the chosen arm. Raises NodeFailed when there is none, with the arm's error when that failed."""
     from flytelite.engine.nodes.lifecycle import run_node
 
-    arm = decide(node.node.branch_node.if_else, node.inputs)
+    arm = decide(node.node.branch_node.if_else, await whole_inputs(node))
     try:
         result = await run_node(node.level, arm, inside=node, on_queued=lambda: node.advance(NodePhase.RUNNING))
     except NodeTimedOut as late:

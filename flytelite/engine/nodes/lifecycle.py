@@ -150,7 +150,7 @@ async def _resolve(run: NodeRun, original: execution_pb2.ExecutionError | None) 
     """Resolve and write the inputs; the outputs when the cache knows them."""
     from flytelite.engine.nodes import task
 
-    run.inputs = run.level.resolve(run.node)
+    run.inputs = await run.level.resolve(run.node)
     if original is not None and ERROR_INPUT in run.inputs.literals:
         run.inputs.literals[ERROR_INPUT].CopyFrom(error_input(run.node.id, original))
     await data.write_literals(run.inputs_file, run.inputs)

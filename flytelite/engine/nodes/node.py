@@ -11,9 +11,9 @@ from typing import Any
 from flyteidl.core import identifier_pb2, literals_pb2, tasks_pb2, workflow_pb2
 from flyteidl.event import event_pb2
 
-from flytelite.engine import data, notes
+from flytelite.engine import data, notes, offloading
 from flytelite.engine.events import NODE_TERMINAL, NodePhase, node_event
-from flytelite.engine.failures import SYSTEM_FAILURES, fresh_note, next_attempt
+from flytelite.engine.failures import SYSTEM, SYSTEM_FAILURES, failed, fresh_note, next_attempt
 from flytelite.engine.level import Level
 from flytelite.engine.naming import START_NODE, Parent, unique_node_id
 from flytelite.engine.record import Event, Note
@@ -175,3 +175,11 @@ class NodeRun:
         if self.node.workflow_node.WhichOneof("reference") == "launchplan_ref":
             return self.node.workflow_node.launchplan_ref
         return None
+
+
+async def whole_inputs(node: NodeRun) -> literals_pb2.LiteralMap:
+    """The node's inputs for whoever has to look into them: nothing in them is offloaded. Raises NodeFailed."""
+    try:
+        return await offloading.loaded(node.inputs)
+    except offloading.CannotLoad as error:
+        raise failed(SYSTEM, "RuntimeExecutionError", str(error)) from error

@@ -18,7 +18,7 @@ import yaml
 from flyteidl.core import errors_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
-from flytelite.engine import attributes, data
+from flytelite.engine import attributes, data, offloading
 from flytelite.engine.tasks import durations, stores
 from flytelite.engine.tasks.refusals import BadTaskFormat
 from flytelite.engine.tasks.templates import go_duration, rfc3339
@@ -64,6 +64,7 @@ class Inputs:
 
     def _literal(self, literal: literals_pb2.Literal, parts: tuple[str, ...]) -> tuple[Any, literals_pb2.Literal]:
         """Write one literal; its value for the JSON file, and the literal with the addresses of the files."""
+        literal = offloading.load(literal)
         kind = literal.WhichOneof("value")
         path = self.directory.joinpath(*parts)
         if kind == "collection":
