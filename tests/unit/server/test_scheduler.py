@@ -240,6 +240,25 @@ def test_archived_projects_start_nothing_and_their_times_are_over(plane):
     asyncio.run(story())
 
 
+def test_an_archived_name_is_only_hidden(plane):
+    """As in FlyteAdmin: who wants no executions deactivates the launch plan."""
+
+    async def story():
+        plane.plan()
+        plane.activate()
+        plane.plane.named_entities.update(
+            common_pb2.NamedEntityUpdateRequest(
+                resource_type=identifier_pb2.LAUNCH_PLAN,
+                id={"project": P, "domain": D, "name": "w"},
+                metadata={"state": common_pb2.NAMED_ENTITY_ARCHIVED},
+            )
+        )
+        async with plane.running():
+            assert await plane.at(60) == [60]
+
+    asyncio.run(story())
+
+
 def test_a_concurrency_policy_skips_times(plane):
     async def story():
         behavior = launch_plan_pb2.CONCURRENCY_LIMIT_BEHAVIOR_SKIP
