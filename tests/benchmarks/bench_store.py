@@ -140,7 +140,8 @@ def fill(store: Path, template: dict[str, dict[str, dict[str, Any]]], size: int)
                 picks.append(
                     texts.pick(table, key.replace(NAME, name), order, text.replace(NAME.encode(), name.encode()))
                 )
-            groups.append(Group("/".join(picks[0].row.key.split("/")[:3]), picks, [], True))
+            if picks:
+                groups.append(Group("/".join(picks[0].row.key.split("/")[:3]), picks, [], True))
         copier.copy_groups(groups)
         texts, picks = Texts(), []
         for name in names:

@@ -52,7 +52,11 @@ class World:
 
     def do(self, call: Call) -> Any:
         """Answer a call without any transport."""
-        return self._handlers[METHODS[call.method].name](call.message(self.bucket_path))
+        return self.answer(call.method, call.message(self.bucket_path))
+
+    def answer(self, method: str, request: Message) -> Any:
+        """The same for a request that was made elsewhere."""
+        return self._handlers[METHODS[method].name](request)
 
 
 class Stage:

@@ -12,7 +12,7 @@ from flytelite.errors import Code
 
 from .rows import METHODS, Row
 from .table import ROWS
-from .ways import bindings
+from .ways import address, bindings
 
 SERVICES = {
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"]: 56,
@@ -58,3 +58,18 @@ def test_only_one_method_of_flyteadmin_is_not_bound_to_rest():
     unbound = [name for name, method in METHODS.items() if not list(bindings(method))]
     assert [name for name in unbound if not name.startswith("DataCatalog/")] == ["SignalService/GetOrCreateSignal"]
     assert len(unbound) == 11
+
+
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if list(bindings(method))])
+def test_rows_go_through_every_binding(method: str):
+    """Additional bindings too; those that cannot succeed are the others' business."""
+    gone = {found[0] for row in rows_of(method) if (found := address(METHODS[method], row.call.message("")))}
+    assert gone == set(bindings(METHODS[method]))
+
+
+def test_rows_that_no_url_can_say_leave_a_part_of_the_path_empty():
+    for row in ROWS:
+        method, request = METHODS[row.call.method], row.call.message("")
+        if address(method, request) is None:
+            paths = [binding.path(request) for binding in bindings(method)]
+            assert not any(paths) or row.title in ("another kind",), row

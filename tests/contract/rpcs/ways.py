@@ -91,6 +91,16 @@ def bindings(method: api.Method) -> Iterator[Binding]:
             yield Binding(verb.upper(), tuple(getattr(binding, verb)[1:].split("/")), binding.body == "*")
 
 
+def address(method: api.Method, request: Message) -> tuple[Binding, str] | None:
+    """The binding that can say the request, and its path and query; None when there is none."""
+    for binding in bindings(method):
+        path = binding.path(request)
+        query = [] if binding.body else as_query(request, binding.variables)
+        if path is not None and query is not None:
+            return binding, path + (f"?{urlencode(query)}" if query else "")
+    return None
+
+
 class OverRest:
     """As flyteconsole (protobuf) and curl (JSON) call."""
 
@@ -109,24 +119,18 @@ class OverRest:
         return self._answer(method, self._client.send(http))
 
     def _http(self, method: api.Method, request: Message) -> httpx.Request | None:
-        for binding in bindings(method):
-            path = binding.path(request)
-            if path is None:
-                continue
-            headers, body = {"Accept": self._content_type}, b""
-            if binding.body:
-                headers["Content-Type"] = self._content_type
-                try:
-                    body = self._body(request)
-                except json_format.Error:
-                    return None  # a time that JSON has no words for
-            else:
-                query = as_query(request, binding.variables)
-                if query is None:
-                    continue
-                path += f"?{urlencode(query)}" if query else ""
-            return self._client.build_request(binding.verb, path, content=body, headers=headers)
-        return None
+        found = address(method, request)
+        if found is None:
+            return None
+        binding, path = found
+        headers, body = {"Accept": self._content_type}, b""
+        if binding.body:
+            headers["Content-Type"] = self._content_type
+            try:
+                body = self._body(request)
+            except json_format.Error:
+                return None  # a time that JSON has no words for
+        return self._client.build_request(binding.verb, path, content=body, headers=headers)
 
     def _body(self, request: Message) -> bytes:
         if self._content_type == BINARY:

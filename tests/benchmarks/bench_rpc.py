@@ -1,0 +1,196 @@
+"""The API over gRPC, as clients in other processes see it.
+
+Run as ``python tests/benchmarks/bench_rpc.py [--only reads|lists|writes ...] [--executions N] [--keep DIR]``. Reads are
+measured by turns with a grpc.aio server whose one handler does nothing, on a port of its own. The lists need a store of
+100,000 executions: some 200 MB in ``--keep``, which leaves it there for the next run, or in a temporary directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import bench_store
+import grpc
+from flyteidl.admin import common_pb2, execution_pb2, version_pb2
+from flyteidl.core.execution_pb2 import WorkflowExecution
+from flyteidl.service.admin_pb2_grpc import AdminServiceStub
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fault"))
+import copying
+
+WARM_UP, READS, LISTS = 300, 2300, 60
+CLIENTS, SECONDS = 8, 5.0
+EMPTY = "/empty.Service/Call"
+LIST = common_pb2.ResourceListRequest(
+    id=copying.EXECUTIONS,
+    limit=100,
+    filters="eq(phase,SUCCEEDED)+gt(duration,100)",
+    sort_by=common_pb2.Sort(key="created_at", direction=common_pb2.Sort.DESCENDING),
+)
+
+
+@contextmanager
+def flytelite(data_dir: Path) -> Iterator[str]:
+    """The endpoint of a server on that directory."""
+    command = [sys.executable, "-m", "flytelite", "up", "--port", "0", "--executor", "subprocess"]
+    subprocess.run([*command, "--data-dir", str(data_dir), "--detach"], check=True, stdout=subprocess.DEVNULL)
+    running = json.loads((data_dir / "server.json").read_text())
+    try:
+        yield running["endpoint"]
+    finally:
+        os.kill(running["pid"], signal.SIGTERM)
+        while (data_dir / "server.json").exists():
+            time.sleep(0.05)
+
+
+@contextmanager
+def empty_server() -> Iterator[str]:
+    """The endpoint of a grpc.aio server that answers nothing with nothing."""
+    process = subprocess.Popen([sys.executable, __file__, "--empty"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield f"localhost:{process.stdout.readline().strip()}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def serve_empty() -> None:
+    async def nothing(request: bytes, context: Any) -> bytes:
+        return b""
+
+    server = grpc.aio.server()
+    handlers = {"Call": grpc.unary_unary_rpc_method_handler(nothing)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("empty.Service", handlers)])
+    port = server.add_insecure_port("localhost:0")
+    await server.start()
+    print(port, flush=True)
+    await server.wait_for_termination()
+
+
+def connected(endpoint: str) -> grpc.Channel:
+    return grpc.insecure_channel(endpoint, options=[("grpc.max_receive_message_length", -1)])
+
+
+def register(admin: AdminServiceStub) -> None:
+    admin.CreateTask(copying.task_request("v"))
+    admin.CreateWorkflow(copying.workflow_request("v"))
+    admin.CreateLaunchPlan(copying.launch_plan_request("v"))
+
+
+def by_turns(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
+    """The medians of both in milliseconds, each call of one after a call of the other."""
+    times: tuple[list[float], list[float]] = [], []
+    for _ in range(READS):
+        for step, found in zip((one, other), times, strict=True):
+            found.append(bench_store.timed(step))
+    return statistics.median(times[0][WARM_UP:]) * 1000, statistics.median(times[1][WARM_UP:]) * 1000
+
+
+def reads(place: Path) -> None:
+    with flytelite(place) as endpoint, empty_server() as empty, connected(endpoint) as ours, connected(empty) as theirs:
+        admin, nothing = AdminServiceStub(ours), theirs.unary_unary(EMPTY)
+        register(admin)
+        admin.CreateExecution(copying.execution_request("finished", "v", 1))
+        execution = execution_pb2.WorkflowExecutionGetRequest(id=copying.execution_id("finished"))
+        while admin.GetExecution(execution).closure.phase != WorkflowExecution.SUCCEEDED:
+            pass  # the server holds the answer until it has ended
+        task = common_pb2.ObjectGetRequest(id=copying.task_request("v").id)
+        version = version_pb2.GetVersionRequest()
+        calls: dict[str, Callable[[], Any]] = {
+            "GetVersion": lambda: admin.GetVersion(version),
+            "GetTask": lambda: admin.GetTask(task),
+            "GetExecution, finished": lambda: admin.GetExecution(execution),
+        }
+        print(f"{'one client, one call at a time':32}{'ms':>10}{'empty, ms':>12}{'ratio':>10}")
+        for title, call in calls.items():
+            ours_ms, empty_ms = by_turns(call, lambda: nothing(b""))
+            print(f"{title:32}{ours_ms:10.3f}{empty_ms:12.3f}{ours_ms / empty_ms:10.2f}")
+
+
+def lists(place: Path, kept: Path, executions: int) -> None:
+    store = kept / f"{executions}-executions-alone"
+    if not (store / "format.json").exists():
+        documents = bench_store.kept_documents(kept / "template.json", place / "template")
+        parts = ("node_executions", "task_executions")
+        bench_store.fill(store, {table: rows for table, rows in documents.items() if table not in parts}, executions)
+    bench_store.link(store, place / "large" / "store")
+    deep = common_pb2.ResourceListRequest()
+    with flytelite(place / "large") as endpoint, connected(endpoint) as channel:
+        admin = AdminServiceStub(channel)
+        first, other = [], []
+        for number in range(LISTS):
+            first.append(bench_store.timed(lambda: admin.ListExecutions(LIST)))
+            deep.CopyFrom(LIST)
+            deep.token = str(executions * 7 // 10 * (number * 37 % LISTS) // LISTS)  # another page each time
+            other.append(bench_store.timed(lambda: admin.ListExecutions(deep)))
+        assert len(admin.ListExecutions(deep).executions) == LIST.limit
+    print(f"\n{f'100 of {executions:,} executions, filtered and sorted':50}{'ms':>10}")
+    for title, times in ("the first page", first), ("any page, another one each time", other):
+        print(f"{title:50}{statistics.median(times) * 1000:10.2f}")
+
+
+def create_tasks(endpoint: str, client: int, started: Any, seconds: float) -> tuple[int, float]:
+    """Create one task after the other for so long; how many, and the median of the seconds that each took."""
+    with connected(endpoint) as channel:
+        admin, times = AdminServiceStub(channel), []
+        admin.GetVersion(version_pb2.GetVersionRequest())
+        requests = [copying.task_request(f"{client}-{number}") for number in range(5000)]
+        started.wait()
+        end = time.perf_counter() + seconds
+        for request in requests:
+            times.append(bench_store.timed(lambda: admin.CreateTask(request)))  # noqa: B023
+            if time.perf_counter() > end:
+                break
+    return len(times), statistics.median(times)
+
+
+def writes(place: Path, counts: Sequence[int] = (1, CLIENTS)) -> None:
+    print(f"\n{'CreateTask, on disk when answered':40}{'a second':>10}{'ms':>10}")
+    context = get_context("spawn")
+    for clients in counts:
+        with flytelite(place / str(clients)) as endpoint, context.Manager() as manager, context.Pool(clients) as pool:
+            started = manager.Barrier(clients)
+            jobs = [(endpoint, client, started, SECONDS) for client in range(clients)]
+            results = pool.starmap(create_tasks, jobs, chunksize=1)
+        rate = sum(count for count, _ in results) / SECONDS
+        title = f"{clients} client{'s' * (clients > 1)}, each a process"
+        print(f"{title:40}{rate:10.0f}{statistics.median(median for _, median in results) * 1000:10.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=("reads", "lists", "writes"), default=("reads", "lists", "writes"))
+    parser.add_argument("--executions", type=int, default=100_000)
+    parser.add_argument("--keep", type=Path, help="Where the store of many executions stays.")
+    parser.add_argument("--empty", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.empty:
+        asyncio.run(serve_empty())
+        return
+    with tempfile.TemporaryDirectory(dir=arguments.keep) as made:
+        place = Path(made)
+        if "reads" in arguments.only:
+            reads(place / "reads")
+        if "lists" in arguments.only:
+            lists(place, arguments.keep or place, arguments.executions)
+        if "writes" in arguments.only:
+            writes(place / "writes")
+
+
+if __name__ == "__main__":
+    main()
