@@ -20,9 +20,11 @@ from flytelite.engine.nodes.node import NodeRun
 PLUGIN = "k8s-array"
 TASK_TYPE = "container_array"
 
-PAUSE = 0.0005
+PAUSE = 0.002
 """Seconds for each element between two events: an event rewrites all elements, so that without it a large array would
 cost the square of its size."""
+
+LONGEST_PAUSE = 5.0
 
 
 class ArrayReport:
@@ -68,7 +70,8 @@ class ArrayReport:
 
     def _send(self) -> None:
         self._flush = None
-        self._not_before = asyncio.get_running_loop().time() + PAUSE * len(self._elements)
+        pause = min(PAUSE * len(self._elements), LONGEST_PAUSE)
+        self._not_before = asyncio.get_running_loop().time() + pause
         if not self._changed:
             return
         resources = list(self._changed.values())
