@@ -40,8 +40,10 @@ class Settings:
 
     Sizes are bytes, durations seconds. ``hold`` is how long GetExecution over gRPC may wait for the end of a running
     execution; 0 never waits. ``task_resource_defaults`` and ``task_resource_limits`` are what tasks get that ask for
-    nothing, and the most they may ask for (``cpu=500m``), where TASK_RESOURCE attributes do not say otherwise. Defaults
-    that FlyteAdmin has too carry its value (``flyteadmin/pkg/runtime/application_config_provider.go``).
+    nothing, and the most they may ask for (``cpu=500m``), where TASK_RESOURCE attributes do not say otherwise.
+    ``capacity`` is what tasks that run at the same time may ask for in sum, instead of what the machine has;
+    ``enforce_limits`` lets no task have more memory than its limit. Defaults that FlyteAdmin has too carry its value
+    (``flyteadmin/pkg/runtime/application_config_provider.go``).
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +58,8 @@ class Settings:
     max_workflow_nodes: int = 0
     task_resource_defaults: tuple[str, ...] = ()
     task_resource_limits: tuple[str, ...] = ()
+    capacity: tuple[str, ...] = ()
+    enforce_limits: bool = False
     max_inline_bytes: int = 2 * 1024 * 1024
     max_message_bytes: int = 64 * 1024 * 1024
     max_upload_expiry: int = 3600
@@ -171,7 +175,7 @@ def _convert(name: str, value: Any, source: str) -> Any:
             if isinstance(items, dict):
                 items = (f"{key}={item}" for key, item in items.items())
             strings = tuple(str(item).strip() for item in items if str(item).strip())
-            if name in ("task_resource_defaults", "task_resource_limits"):
+            if name in ("task_resource_defaults", "task_resource_limits", "capacity"):
                 _check_resources(strings)
             return strings
         if name in _CHOICES and value not in _CHOICES[name]:

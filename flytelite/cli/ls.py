@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 TIME = "%Y-%m-%d %H:%M:%S"
+MEBIBYTE = 1024 * 1024
 
 
 class Kind(enum.StrEnum):
@@ -208,6 +209,8 @@ def _node_row(item: tuple[int, NodeView]) -> Sequence[str]:
         started,
         duration,
         str(attempts.count or "-"),
+        f"{attempts.peak_memory / MEBIBYTE:.0f} MiB" if attempts.peak_memory else "-",
+        f"{attempts.cpu_seconds:.2f}s" if attempts.peak_memory else "-",
         attempts.logs[-1] if attempts.logs else "-",
     )
 
@@ -255,7 +258,7 @@ LISTINGS: Mapping[Kind, Listing] = {
     ),
     Kind.NODES: Listing(
         _nodes,
-        ("NODE", "TASK", "PHASE", "STARTED", "DURATION", "ATTEMPTS", "LOG"),
+        ("NODE", "TASK", "PHASE", "STARTED", "DURATION", "ATTEMPTS", "MEMORY", "CPU", "LOG"),
         _node_row,
         message=lambda item: item[1].message,
         name=lambda item: item[1].message.id.node_id,

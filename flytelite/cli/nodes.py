@@ -38,6 +38,10 @@ class Attempts:
     """Of the last attempt, of a map task the last item that failed."""
     items: tuple[int, int] | None = None
     """Of a map task: items done, items in all."""
+    peak_memory: float = 0.0
+    """Bytes: the most that one process had."""
+    cpu_seconds: float = 0.0
+    """Of all processes together."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,7 @@ def _attempts(executions: list[task_execution_pb2.TaskExecution]) -> Attempts:
     items = last.closure.metadata.external_resources
     failed = [item for item in items if item.phase == execution_pb2.TaskExecution.FAILED]
     failure_logs = [path for part in failed or [last.closure] for path in _paths(part.logs)]
+    usages = [dict(info) for execution in executions for info in _infos(execution.closure) if "cpu_seconds" in info]
     logs = [path for execution in executions for path in _logs(execution.closure)]
     return Attempts(
         count=max(execution.id.retry_attempt for execution in executions) + 1,
@@ -158,6 +163,8 @@ def _attempts(executions: list[task_execution_pb2.TaskExecution]) -> Attempts:
         items=(sum(item.phase == execution_pb2.TaskExecution.SUCCEEDED for item in items), len(items))
         if items
         else None,
+        peak_memory=max((usage["peak_memory_bytes"] for usage in usages), default=0.0),
+        cpu_seconds=sum(usage["cpu_seconds"] for usage in usages),
     )
 
 
@@ -166,6 +173,13 @@ def _logs(closure: task_execution_pb2.TaskExecutionClosure) -> Iterator[str]:
     yield from _paths(closure.logs)
     for item in closure.metadata.external_resources:
         yield from _paths(item.logs)
+
+
+def _infos(closure: task_execution_pb2.TaskExecutionClosure) -> Iterator[Any]:
+    """The custom info of an attempt and, of a map task's, of all its items."""
+    yield closure.custom_info
+    for item in closure.metadata.external_resources:
+        yield item.custom_info
 
 
 def _paths(logs: Iterable[Any]) -> Iterator[str]:

@@ -14,9 +14,11 @@ from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 from google.protobuf import struct_pb2
 
 from flytelite.engine import commands, data, naming
+from flytelite.engine.admission import Demand, Ticket
 from flytelite.engine.executors.interface import Attempt, Outcome
 from flytelite.engine.failures import SYSTEM, USER, execution_error
 from flytelite.engine.record import Note
+from flytelite.engine.resources import EffectiveResources, effective_resources
 from flytelite.engine.run import Run
 from flytelite.engine.secrets.files import UnusableFile
 from flytelite.engine.secrets.grants import UnknownSecret
@@ -40,6 +42,22 @@ class Work:
     output_directory: Path
     recovered_checkpoint: str = ""
     element: int | None = None
+    overrides: tasks_pb2.Resources | None = None
+
+    @cached_property
+    def resources(self) -> EffectiveResources:
+        """What the attempt asks for and may use."""
+        return effective_resources(self.template, self.overrides, self.run.launch.task_resources)
+
+    @cached_property
+    def demand(self) -> Demand:
+        """What the attempt takes of the machine while it runs.
+
+        Nothing when it only waits for executions that it launched: those have to be able to run.
+        """
+        if self.template.metadata.is_eager:
+            return Demand()
+        return self.run.services.admission.demand(self.resources)
 
     @cached_property
     def name(self) -> str:
@@ -89,8 +107,14 @@ class Reporter(Protocol):
     def queued(self, intent: Note | None, *remarks: str, reason: str = SUBMITTED, version: int = 0) -> None:
         """Record the intent, which becomes durable before a process exists; None when there will be none."""
 
+    def waiting(self, reason: str) -> None:
+        """The attempt exists, but what it asks for is not free."""
+
     def started(self) -> None:
         """The process runs."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """The process is gone; what it took goes with the next event."""
 
     def progressed(
         self, phase: int, reason: str, logs: Sequence[execution_pb2.TaskLog], custom_info: struct_pb2.Struct
@@ -103,10 +127,22 @@ async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Su
 
     Cancelling ends the process first. Never raises for what the task does.
     """
+    admission = work.run.services.admission
+    ticket = admission.insist(work.demand) if intent is not None else admission.enter(work.demand)
+    if ticket is None:
+        reporter.waiting(admission.shortage(work.demand))
+        ticket = await admission.wait(work.demand)
+    with admission.holding(ticket):
+        return await _run(work, intent, reporter, ticket)
+
+
+async def _run(
+    work: Work, intent: Note | None, reporter: Reporter, ticket: Ticket
+) -> results.Succeeded | results.Failed:
     masked: tuple[str, ...] | None = None
     if intent is None:
         try:
-            prepared = await until_there_is_space(lambda: commands.prepare(work))
+            prepared = await until_there_is_space(lambda: commands.prepare(work, ticket))
         except (BadTaskFormat, UnknownSecret, UnusableFile, OSError) as error:
             reporter.queued(None)
             return _not_started(error)
@@ -120,6 +156,7 @@ async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Su
     starting = asyncio.ensure_future(process)
     try:
         outcome = await _outcome(starting, reporter)
+        reporter.ended(outcome)
     except OSError as error:
         return _not_started(error)
     except asyncio.CancelledError:
@@ -192,5 +229,7 @@ def _result(
     results.mask(work.output_directory, masked)
     declared = bool(interface.outputs.variables)
     result = results.judge(outcome, work.output_directory, declared, work.name, work.place.log)
+    if isinstance(result, results.Failed) and (limit := commands.limits(work).memory):
+        result = results.with_memory_limit(result, outcome, limit, work.name)
     put_away(intent if outcome.lost or outcome.exit_code else {**intent, "removal": []})
     return result

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 from flyteidl.core import tasks_pb2
 
 from flytelite.engine import data, naming, offloading
-from flytelite.engine.executors.interface import Command
+from flytelite.engine.admission import Ticket
+from flytelite.engine.executors.interface import Command, Limits
 from flytelite.engine.secrets.grants import Grant
 from flytelite.engine.tasks import container, environment, pods, raw_containers, task_types, templates
 from flytelite.engine.tasks.container_engines import Engine
 
 if TYPE_CHECKING:
     from flytelite.engine.attempts import Work
+
+
+GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,16 @@ class Prepared:
     removal: tuple[str, ...] = ()
 
 
-async def prepare(work: Work) -> Prepared:
-    """Make the attempt's directories and its command.
+async def prepare(work: Work, ticket: Ticket) -> Prepared:
+    """Make the attempt's directories and its command. ``ticket`` is what the attempt may take of the machine.
 
     Raises BadTaskFormat, UnknownSecret and UnusableFile, and OSError when a file cannot be written.
     """
     adaptation = task_types.type_of(work.template).adapt(work.template)
     found = pods.container_of(work.template)
     remarks = (*adaptation.remarks, *pods.remarks(work.template))
+    if ticket.demand.remark:
+        remarks = (*remarks, ticket.demand.remark)
     grant = await asyncio.to_thread(_grant, work) if work.template.security_context.secrets else Grant()
     if found.data_config.enabled:
         prepared = await _prepare_raw(work, found, grant, remarks)
@@ -45,9 +51,24 @@ async def prepare(work: Work) -> Prepared:
         if grant.values:
             secret_env = grant.environment(work.place.secrets)
             prepared = replace(prepared, command=replace(made, secret_env=secret_env, masked=grant.masked))
+    prepared = replace(prepared, command=_bounded(work, ticket, prepared.command))
     if grant.files or prepared.remarks:
         await asyncio.to_thread(_write, work, grant, prepared.remarks)
     return prepared
+
+
+def limits(work: Work) -> Limits:
+    """What the attempt's process may have at most, if limits are enforced."""
+    enforced = work.run.services.settings.enforce_limits
+    return Limits(memory=int(work.resources.memory.limit)) if enforced else Limits()
+
+
+def _bounded(work: Work, ticket: Ticket, command: Command) -> Command:
+    """The command with its limits, and with the graphics processors that are its own."""
+    env = command.env
+    if ticket.gpus and GPUS not in env:
+        env = {**env, GPUS: ",".join(map(str, ticket.gpus))}
+    return replace(command, env=env, limits=limits(work))
 
 
 async def _prepare_raw(work: Work, found: tasks_pb2.Container, grant: Grant, remarks: tuple[str, ...]) -> Prepared:

@@ -10,7 +10,9 @@ from typing import Any
 
 from flyteidl.core import execution_pb2, identifier_pb2
 from flyteidl.event import event_pb2
-from google.protobuf import timestamp_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
+
+from flytelite.engine.executors.interface import Outcome
 
 PRODUCER = "propeller"
 EVENT_VERSION = 1
@@ -39,6 +41,15 @@ def timestamp(at: float) -> timestamp_pb2.Timestamp:
     """Seconds since the epoch as a message, to the microsecond."""
     microseconds = round(at * 1_000_000)
     return timestamp_pb2.Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def usage(outcome: Outcome) -> struct_pb2.Struct | None:
+    """What an attempt's process took, as the custom info of its task execution: bytes, and processor seconds."""
+    if outcome.lost or not outcome.peak_memory:
+        return None
+    found = struct_pb2.Struct()
+    found.update({"peak_memory_bytes": outcome.peak_memory, "cpu_seconds": round(outcome.cpu_time, 6)})
+    return found
 
 
 def workflow_event(

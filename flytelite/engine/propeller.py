@@ -12,6 +12,7 @@ from flyteidl.core import identifier_pb2
 from flytelite.config import Settings
 from flytelite.engine import execution
 from flytelite.engine.aborting import abort_all
+from flytelite.engine.admission import Admission
 from flytelite.engine.catalog import reservation_bell
 from flytelite.engine.connectors import local_service
 from flytelite.engine.connectors.registry import Connectors
@@ -21,6 +22,7 @@ from flytelite.engine.executors.interface import Executor
 from flytelite.engine.executors.masking import MaskingExecutor
 from flytelite.engine.executors.subprocess import SubprocessExecutor
 from flytelite.engine.failures import SYSTEM, execution_error
+from flytelite.engine.machine import this_machine
 from flytelite.engine.record import EventSink, ReadView
 from flytelite.engine.run import Run, Services, execution_bell, signal_bell
 from flytelite.engine.secrets.files import ENVIRONMENT_PREFIX, SecretFiles
@@ -64,6 +66,7 @@ class Propeller:
             secrets=Secrets(SecretFiles(settings.secrets), os.environ),
             engines=Engines(settings.containers),
             connectors=_connectors(settings),
+            admission=Admission(this_machine().overridden(settings.capacity)),
             host=host,
             engine_host=for_container_engine(os.environ),
         )

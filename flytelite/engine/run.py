@@ -11,6 +11,7 @@ from flyteidl.core import identifier_pb2, workflow_pb2
 
 from flytelite.config import Settings
 from flytelite.engine import data
+from flytelite.engine.admission import Admission
 from flytelite.engine.connectors.registry import Connectors
 from flytelite.engine.executors.interface import Executor
 from flytelite.engine.record import EventSink, Launch, ReadView
@@ -62,6 +63,7 @@ class Services:
     secrets: Secrets
     engines: Engines
     connectors: Connectors
+    admission: Admission
     host: dict[str, str]
     engine_host: dict[str, str]
     bells: Bells = field(default_factory=Bells)

@@ -102,6 +102,7 @@ class ForkServerExecutor:
             "env": command.whole_env,
             "cwd": str(command.cwd),
             "lesson": str(lesson or ""),
+            "memory": command.limits.memory,
         }
         async with _descriptors(directory, command) as (lock, log):
             connection = await server.start(asked, program, lock, log)

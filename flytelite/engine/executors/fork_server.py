@@ -9,8 +9,8 @@ what to import (modules, env), and that socket.
 
 An attempt is given to a waiter (waiter.py), which outlives the server. The waiter reads from the connection what it
 has to know (four bytes of length, then JSON: directory, token, grace), answers STARTED, and leaves the rest (argv, env,
-cwd, lesson, in the same form) to the task process. The connection stays open until the exit record is written. The
-next task process is forked in advance.
+cwd, lesson, memory, in the same form) to the task process. The connection stays open until the exit record is written.
+The next task process is forked in advance.
 
 Runs in the task's environment, where flytelite may not be installed: it loads its siblings by path.
 """
@@ -190,6 +190,7 @@ def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
         os.close(log)
         command = waiter.read(connection)
         os.close(connection)
+        shim.limit(command["memory"])
         fork_task.run(prepared, command["argv"], command["env"], command["cwd"], command["lesson"])
     except BaseException:
         traceback.print_exc()

@@ -9,6 +9,13 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a process may have at most; 0 is as much as there is. ``memory`` is bytes of its own data."""
+
+    memory: int = 0
+
+
+@dataclass(frozen=True)
 class Command:
     """One process to run. ``log`` receives its stdout and stderr; ``cwd`` and the log's directory exist already.
 
@@ -20,6 +27,7 @@ class Command:
     env: Mapping[str, str]
     cwd: Path
     log: Path
+    limits: Limits = Limits()
     secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     masked: tuple[str, ...] = field(default=(), repr=False)
 

@@ -1,10 +1,10 @@
-"""The parent of one task process. Run as ``python -I -S shim.py DIRECTORY TOKEN GRACE ARGV...``.
+"""The parent of one task process. Run as ``python -I -S shim.py DIRECTORY TOKEN GRACE MEMORY ARGV...``.
 
 It outlives the engine, so that a crash of the server neither kills a task nor loses how it ended: it writes who it
 is to ``process``, runs the command in a process group of its own, and last of all writes ``exit``. SIGTERM, or a file
 ``cancel`` that is there when it starts, asks for the end of the task: the group gets SIGTERM, after GRACE seconds
-SIGKILL. Its stdin is a locked file, which nobody else holds, so the lock says whether it lives; stdout and stderr are
-the task's log.
+SIGKILL. MEMORY is how many bytes of its own the task may have, 0 for all that it can get. The shim's stdin is a locked
+file, which nobody else holds, so the lock says whether it lives; stdout and stderr are the task's log.
 
 Standard library only, and little of it: a shim is started for every attempt. Records are lines of ``name value``,
 renamed into place; they need not survive power loss, because an attempt without a record counts as lost.
@@ -120,6 +120,18 @@ def begin(become: Callable[[], object], held: Iterable[signal.Signals]) -> None:
         os._exit(CANNOT_EXECUTE)
 
 
+def limit(memory: int) -> None:
+    """Have this process, and what it starts, get at most so many bytes of memory of its own; 0 changes nothing."""
+    if memory:
+        import resource
+
+        # Where there is no RLIMIT_DATA that counts everything, the address space; it holds more than is ever used.
+        kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+        _, hard = resource.getrlimit(kind)
+        soft = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        resource.setrlimit(kind, (soft, soft))
+
+
 def execute(argv: list[str]) -> None:
     """Become a program; says so in the log when there is no such program."""
     try:
@@ -175,9 +187,13 @@ def attend(directory: str, token: str, task: Task, become: Callable[[], object])
 
 def main() -> None:
     """Run the attempt that the command line names."""
-    directory, token, grace, *argv = sys.argv[1:]
-    task = Task(float(grace))
-    attend(directory, token, task, lambda: execute(argv))
+    directory, token, grace, memory, *argv = sys.argv[1:]
+
+    def become() -> None:
+        limit(int(memory))
+        execute(argv)
+
+    attend(directory, token, Task(float(grace)), become)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,16 @@ class SubprocessExecutor:
         """There is no process of the executor's own."""
 
     def _spawn(self, directory: Path, token: str, command: Command) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-I", "-S", str(SHIM), str(directory), token, str(self.grace)]
+        argv = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(SHIM),
+            str(directory),
+            token,
+            str(self.grace),
+            str(command.limits.memory),
+        ]
         with (directory / LOCK).open("ab") as lock, command.log.open("ab") as log:
             # The shim inherits the lock rather than taking it: there is no moment at which it runs without.
             fcntl.flock(lock, fcntl.LOCK_EX)

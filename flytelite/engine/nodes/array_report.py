@@ -87,6 +87,7 @@ class ArrayReport:
             retry_attempt=element.attempt,
             phase=phase,
             cache_status=element.cache_status,
+            custom_info=element.usage if phase in TASK_TERMINAL else None,
         )
         if phase == TaskPhase.RUNNING or phase in TASK_TERMINAL:
             for link in element.log_links:

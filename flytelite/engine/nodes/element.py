@@ -12,7 +12,8 @@ from google.protobuf import struct_pb2
 from flytelite.engine import attempts, data, naming, notes, plugins
 from flytelite.engine.attempts import SUBMITTED
 from flytelite.engine.catalog import Artifact
-from flytelite.engine.events import TASK_TERMINAL, TaskPhase
+from flytelite.engine.events import TASK_TERMINAL, TaskPhase, usage
+from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.failures import (
     NodeFailed,
     fresh_note,
@@ -54,6 +55,7 @@ class Element:
         self.note = dict(node.services.view.note(self.key) or fresh_note())
         self.phase: int = int(self.note.get("phase", TaskPhase.UNDEFINED))
         self.cache_status = 0
+        self.usage: struct_pb2.Struct | None = None
         self._report = report
         self._work: attempts.Work | None = None
         self._progress: tuple[int, Progress] | None = None
@@ -81,6 +83,7 @@ class Element:
             inputs_file=node.inputs_file,
             output_directory=data.output_directory(node.output_directory / str(self.index), self.attempt),
             element=self.index,
+            overrides=node.node.array_node.node.task_node.overrides.resources,
         )
 
     async def run(self, places: asyncio.Semaphore | None) -> None:
@@ -210,7 +213,18 @@ class Element:
         """The current attempt exists; what is remarked of it is in its log."""
         if intent is not None:
             self.note["intent"] = dict(intent)
-        self._change(TaskPhase.QUEUED)
+        if self.phase == TaskPhase.WAITING_FOR_RESOURCES:
+            self.node.services.sink.emit(notes={self.key: self.note})
+        else:
+            self._change(TaskPhase.QUEUED)
+
+    def waiting(self, reason: str) -> None:
+        """The current attempt exists, and waits for its part of the machine."""
+        self._change(TaskPhase.WAITING_FOR_RESOURCES)
+
+    def ended(self, outcome: Outcome) -> None:
+        """What the process took is told with the element's next phase."""
+        self.usage = usage(outcome)
 
     def started(self) -> None:
         """The process of the current attempt runs."""

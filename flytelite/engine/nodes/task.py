@@ -16,7 +16,8 @@ from google.protobuf import struct_pb2
 from flytelite.engine import attempts, data, plugins
 from flytelite.engine.attempts import SUBMITTED
 from flytelite.engine.catalog import Artifact
-from flytelite.engine.events import NodePhase, TaskPhase, task_event
+from flytelite.engine.events import NodePhase, TaskPhase, task_event, usage
+from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.failures import NodeFailed, verdict
 from flytelite.engine.nodes import caching, dynamic
 from flytelite.engine.nodes.node import Finished, NodeRun
@@ -88,7 +89,7 @@ class Report:
     def __init__(self, node: NodeRun, template: tasks_pb2.TaskTemplate) -> None:
         self.node = node
         self.template = template
-        self.known = "intent" in node.note
+        self.known = "intent" in node.note or "waiting" in node.note
         self.work = attempts.Work(
             run=node.run,
             template=template,
@@ -98,14 +99,19 @@ class Report:
             inputs_file=node.inputs_file,
             output_directory=node.output_directory,
             recovered_checkpoint=str(node.note.get("checkpoint", "")),
+            overrides=node.node.task_node.overrides.resources,
         )
         self._progress = Progress(node.note)
+        self._usage: struct_pb2.Struct | None = None
 
     def queued(self, intent: Note | None, *remarks: str, reason: str = SUBMITTED, version: int = 0) -> None:
         """The attempt exists: its intent, its first event and the node's RUNNING are one batch."""
         node = self.node
         if intent is not None:
             node.note["intent"] = dict(intent)
+        if "waiting" in node.note:  # it has been reported
+            node.emit()
+            return
         if version:
             self._progress.remember(TaskPhase.QUEUED, version)
         event = self._event(TaskPhase.QUEUED, reason=reason, phase_version=version)
@@ -115,6 +121,17 @@ class Report:
         self._promise_deck()
         node.advance(NodePhase.RUNNING)
         self.known = True
+
+    def waiting(self, reason: str) -> None:
+        """The attempt is in the record, and waits for its part of the machine."""
+        if not self.known:
+            self.queued(None)
+        self.node.note["waiting"] = True
+        self.node.emit(self._event(TaskPhase.WAITING_FOR_RESOURCES, reason=reason))
+
+    def ended(self, outcome: Outcome) -> None:
+        """What the process took is told with the attempt's last event."""
+        self._usage = usage(outcome)
 
     def started(self) -> None:
         """The process runs."""
@@ -195,6 +212,6 @@ class Report:
             input_uri=str(node.inputs_file),
             metadata=metadata,
             error=error,
-            custom_info=self._progress.custom_info,
+            custom_info=self._progress.custom_info or self._usage,
             **fields,
         )

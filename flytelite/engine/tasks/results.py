@@ -16,10 +16,12 @@ from flyteidl.core import dynamic_job_pb2, errors_pb2, execution_pb2, literals_p
 from flytelite.engine import data
 from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.executors.masker import masked
-from flytelite.engine.failures import SYSTEM, UNKNOWN, execution_error
+from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, execution_error
 
 LOG_TAIL_BYTES = 4096
 LOG_TAIL_LINES = 80
+NEARLY = 0.9
+"""A process that is refused memory has a little less than its limit."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,14 @@ def _error(outputs: Path) -> Failed | None:
         error.timestamp.CopyFrom(source.timestamp)
     error.worker = source.worker
     return Failed(error, retryable=source.kind == errors_pb2.ContainerError.RECOVERABLE)
+
+
+def with_memory_limit(result: Failed, outcome: Outcome, limit: int, name: str) -> Failed:
+    """The failure as what it is, when an attempt failed that had come up to its memory limit (bytes)."""
+    if outcome.peak_memory < NEARLY * limit:
+        return result
+    message = f"[{name}] used up its memory limit of {limit} bytes.\n{result.error.message}"
+    return Failed(execution_error(USER, "OOMKilled", message), result.retryable)
 
 
 def _documents(outputs: Path) -> list[tuple[Path, errors_pb2.ErrorDocument]]:
