@@ -60,31 +60,17 @@ class Bookmarks:
         bookmark = self.find(list, offset)
         if bookmark is None:
             return offset
-        among = None if among is None else tuple(among)
-        before, same = _around(query, bookmark.value)
-        ties = self._table.keys(Query((*query.conditions, *same), descending=query.descending), among)
-        if bookmark.key not in ties:
+        among = None if among is None else frozenset(among)
+        if among is not None and bookmark.key not in among:
             return offset
-        rows = sum(self._table.count((*query.conditions, condition), among) for condition in before)
-        return rows + ties.index(bookmark.key) + 1
+        column = query.order_by
+        same = () if column is None else (Condition(column, Operator.EQUAL, (bookmark.value,)),)
+        if not self._table.count(same, among=[bookmark.key]):
+            return offset
+        position = self._table.position(query, bookmark.key, among)
+        return offset if position is None else position + 1
 
 
 def _name(list: object) -> bytes:
     """Filters may be megabytes long, so they are not kept."""
     return sha256(repr(list).encode(errors="surrogatepass")).digest()
-
-
-def _around(query: Query, value: Scalar) -> tuple[list[Condition], list[Condition]]:
-    """Which rows come before those with this value, each of the conditions naming some, and what these all satisfy.
-
-    None is greater than all else.
-    """
-    column = query.order_by
-    if column is None:
-        return [], []
-    missing = Condition(column, Operator.EQUAL, (None,))
-    if value is None:
-        return ([] if query.descending else [Condition(column, Operator.NOT_EQUAL, (None,))]), [missing]
-    beyond = Condition(column, Operator.GREATER if query.descending else Operator.LESS, (value,))
-    same = [Condition(column, operator, (value,)) for operator in (Operator.GREATER_OR_EQUAL, Operator.LESS_OR_EQUAL)]
-    return ([missing, beyond] if query.descending else [beyond]), same

@@ -98,6 +98,9 @@ class Table(Protocol):
     def keys(self, query: Query, among: Iterable[str] | None = None) -> list[str]:
         """The keys of the documents that answer the query, in its order; ``among`` restricts it to some keys."""
 
+    def position(self, query: Query, key: str, among: Iterable[str] | None = None) -> int | None:
+        """How many documents come before that of ``key`` in the query's whole list; None when it is not in it."""
+
     def count(self, conditions: Sequence[Condition] = (), among: Iterable[str] | None = None) -> int:
         """How many documents satisfy all conditions."""
 

@@ -102,16 +102,36 @@ class Ordering:
             offset = max(0, offset - count)
         return found
 
+    def position(self, filter: RowFilter, row: Row, *, descending: bool) -> int:
+        """How many rows that satisfy the filter come before this one, which does too, in this order or its reverse."""
+        number = self._find(row)
+        block = self._blocks[number]
+        low, high = self._span(filter.conditions)
+        before = self._blocks[number + 1 : high] if descending else self._blocks[low:number]
+        rows = filter.keep(block.rows)
+        here = rows.index(row)
+        return self._count(filter, before) + (len(rows) - 1 - here if descending else here)
+
     def count(self, filter: RowFilter) -> int:
         """How many rows satisfy the filter."""
-        counts = self._counts_of(filter)
-        for block in self._blocks:
-            if block not in counts:
-                counts[block] = len(filter.keep(block.rows))
-        return sum(counts.values())
+        return self._count(filter, self.within(filter.conditions))
 
     def within(self, conditions: Iterable[Condition]) -> list[Block]:
         """The blocks outside of which no row satisfies all comparisons of the column whose order this is."""
+        low, high = self._span(conditions)
+        return self._blocks[low:high]
+
+    def _count(self, filter: RowFilter, blocks: Iterable[Block]) -> int:
+        counts = self._counts_of(filter)
+        total = 0
+        for block in blocks:
+            count = counts.get(block)
+            if count is None:
+                count = counts[block] = len(filter.keep(block.rows))
+            total += count
+        return total
+
+    def _span(self, conditions: Iterable[Condition]) -> tuple[int, int]:
         low, high = 0, len(self._blocks)
         for condition in conditions:
             if condition.column != self._column or len(condition.values) != 1 or condition.values[0] is None:
@@ -121,7 +141,7 @@ class Ordering:
                 low = max(low, bisect_left(self._blocks, bound, key=self._last_value))
             if condition.operator in (Operator.LESS, Operator.LESS_OR_EQUAL, Operator.EQUAL):
                 high = min(high, bisect_right(self._blocks, bound, key=self._first_value))
-        return self._blocks[low:high]
+        return low, high
 
     def _value(self, row: Row) -> tuple[int, Any]:
         return sort_key(row.columns[self._position])

@@ -33,6 +33,19 @@ def select(rows: Rows, indexes: Indexes, query: Query, among: Iterable[str] | No
     return _ordered(filter.keep(list(candidates)), indexes, query, wanted)[query.offset : wanted]
 
 
+def position(rows: Rows, indexes: Indexes, query: Query, key: str, among: Iterable[str] | None) -> int | None:
+    """How many rows come before that of ``key`` in the query's whole list; None when it is not in it."""
+    filter = _filter(rows, indexes, query.conditions)
+    row = rows.get(key)
+    if row is None or not filter.keep([row]):
+        return None
+    candidates = _named(rows, among) if among is not None else _candidates(rows, indexes, query.conditions)
+    if candidates is None:
+        return indexes.ordering(query.order_by).position(filter, row, descending=query.descending)
+    found = _ordered(filter.keep(list(candidates)), indexes, query, None)
+    return found.index(row) if row in found else None
+
+
 def count(rows: Rows, indexes: Indexes, conditions: Sequence[Condition], among: Iterable[str] | None) -> int:
     """How many rows satisfy all conditions."""
     filter = _filter(rows, indexes, conditions)

@@ -114,6 +114,11 @@ class Table(tinydb.Table):
         among = self._read(query.conditions, among)
         return [row.key for row in planner.select(self._rows, self._indexes, query, among)]
 
+    def position(self, query: Query, key: str, among: Iterable[str] | None = None) -> int | None:
+        """How many documents come before that of ``key`` in the query's whole list; None when it is not in it."""
+        among = self._read(query.conditions, among)
+        return planner.position(self._rows, self._indexes, query, key, among)
+
     def count(self, conditions: Sequence[Condition] | QueryLike = (), among: Iterable[str] | None = None) -> int:
         """How many documents satisfy all conditions; with a TinyDB query, how many match it."""
         if callable(conditions):

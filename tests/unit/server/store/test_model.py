@@ -135,7 +135,9 @@ class StoreMachine(RuleBasedStateMachine):
             ordered = sorted(matching, key=lambda key: self.model[key][column] if column else 0)
             expected = (ordered[::-1] if descending else ordered)[offset : offset + 3]
             for table in self.tables:
-                assert table.keys(Query(conditions, column, descending, offset, 3)) == expected
+                query = Query(conditions, column, descending, offset, 3)
+                assert table.keys(query) == expected
+                assert [table.position(query, key) for key in expected] == list(range(offset, offset + len(expected)))
         assert [table.count(conditions) for table in self.tables] == [len(matching)] * 4
 
     @rule(keep_contents=st.booleans())

@@ -171,6 +171,11 @@ def test_every_plan_answers_as_a_full_scan_does(documents: list[dict[str, Any]],
     stop = None if query.limit is None else query.offset + query.limit
     assert table.keys(query, among=half) == [key for key in everything if key in half][query.offset : stop]
     assert table.count(query.conditions) == len(everything)
+    for number in range(len(documents)):
+        key = str(number)
+        assert table.position(query, key) == (everything.index(key) if key in everything else None)
+        kept = [one for one in everything if one in half]
+        assert table.position(query, key, among=half) == (kept.index(key) if key in kept else None)
 
 
 def test_a_page_deep_in_a_list_looks_at_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +195,8 @@ def test_a_page_deep_in_a_list_looks_at_few_rows(monkeypatch: pytest.MonkeyPatch
         table.put(str(number), {"phase": "B", "started": -number})
     looked_at.clear()
     assert table.keys(replace(last, offset=last.offset - 2)) == ["6", "4", "0"]
-    assert sum(looked_at) <= 4 * 2 * BLOCK_ROWS
+    assert table.position(replace(last, descending=True), "6") == 2
+    assert sum(looked_at) <= 5 * 2 * BLOCK_ROWS
     assert table.count(conditions) == 10 * BLOCK_ROWS - 2
 
 
