@@ -1,15 +1,16 @@
 """The store with 1,000, 10,000 and 100,000 executions of 10 nodes, and beside SQLite for the same durable puts.
 
-Run as ``python tests/benchmarks/bench_store.py [--sizes N ...] [--place DIR] [--keep DIR]``. One execution is really
-run; a store is made of copies of its documents, under other names and times, as a compaction writes them. Each size is
-measured in a process of its own. The largest needs about 4 GB of disk and takes minutes to write: ``--keep`` leaves the
-stores there for the next run. Times of CPU are there for machines that do other things too.
+Run as ``python tests/benchmarks/bench_store.py [--sizes N ...] [--place DIR] [--keep DIR] [--compaction]``. One
+execution is really run; a store is made of copies of its documents, under other names and times, as a compaction writes
+them. Each size is measured in a process of its own. The largest needs about 4 GB of disk and takes minutes to write:
+``--keep`` leaves the stores there for the next run. Times of CPU are there for machines that do other things too.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -71,7 +72,7 @@ def documents(place: Path) -> dict[str, dict[str, dict[str, Any]]]:
         time.sleep(0.1)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted((place / "store").glob("journal-*.jsonl")):
-        for line in path.read_bytes().splitlines():
+        for line in path.read_bytes().rstrip(b" ").splitlines():
             for change in orjson.loads(line)["changes"]:
                 table = found.setdefault(change["table"], {})
                 table[change["key"]] = change["document"]
@@ -205,6 +206,67 @@ def measure(data_dir: Path) -> dict[str, float]:
     return figures
 
 
+async def compaction(data_dir: Path) -> dict[str, float]:
+    """How long requests wait while the whole store is compacted, and while it is not: a read and an event on disk,
+    again and again."""
+    settings = Settings(data_dir=data_dir)
+    store = JournalStore.open(settings.store, segment_bytes=64 * 1024)
+    settings.bucket.mkdir(exist_ok=True)
+    control_plane = ControlPlane(settings, store, Bucket.open(settings), Changes())
+    gc.freeze()
+    found: dict[str, list[float]] = {}
+    number = await requests(control_plane, store, 0, asyncio.create_task(asyncio.sleep(5)), found, "idle")
+    while len(store._segments) < 3 or store._maintenance.task is not None:  # until the one to compact is checked
+        number = await requests(control_plane, store, number, asyncio.create_task(asyncio.sleep(0)), {}, "")
+    compacting = asyncio.create_task(store._maintenance._compact(store._segments[:-1]))
+    began = time.perf_counter()
+    await requests(control_plane, store, number, compacting, found, "compacting")
+    seconds = time.perf_counter() - began
+    await store.close()
+    figures = {"compaction, s": seconds}
+    for title, times in found.items():
+        times.sort()
+        for name, place in ("median", len(times) // 2), ("99 of 100", len(times) * 99 // 100), ("worst", -1):
+            figures[f"{title}, {name}, ms"] = times[place] * 1000
+    return figures
+
+
+async def requests(
+    control_plane: ControlPlane,
+    store: JournalStore,
+    number: int,
+    until: asyncio.Task[None],
+    found: dict[str, list[float]],
+    title: str,
+) -> int:
+    create = control_plane.handlers()["flyteidl.service.AdminService/CreateNodeEvent"]
+    while not until.done():
+        name = f"fresh{number}"
+        control_plane.executions.create(copying.execution_request(name, "v", 1))
+        number += 1
+        for node in range(NODES):
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            assert control_plane.executions.find(copying.execution_id(name)) is not None
+            found.setdefault(f"read, {title}", []).append(time.perf_counter() - began - 0.005)
+            event = node_event(name, node, NodeExecution.QUEUED)
+            began = time.perf_counter()
+            create(event)
+            await store.durable()
+            found.setdefault(f"event, {title}", []).append(time.perf_counter() - began)
+    await until
+    return number
+
+
+def node_event(name: str, node: int, phase: NodeExecution.Phase.ValueType) -> event_pb2.NodeExecutionEventRequest:
+    request = event_pb2.NodeExecutionEventRequest()
+    request.event.id.node_id = f"n{node}"
+    request.event.id.execution_id.CopyFrom(copying.execution_id(name))
+    request.event.phase = phase
+    request.event.occurred_at.GetCurrentTime()
+    return request
+
+
 def timed(step: Callable[[], Any]) -> float:
     began = time.perf_counter()
     step()
@@ -220,12 +282,7 @@ async def events(control_plane: ControlPlane, store: JournalStore) -> dict[str, 
         control_plane.executions.create(copying.execution_request(f"fresh{number}", "v", 1))
         for node in range(NODES):
             for phase in phases:
-                request = event_pb2.NodeExecutionEventRequest()
-                event = request.event
-                event.id.node_id = f"n{node}"
-                event.id.execution_id.CopyFrom(copying.execution_id(f"fresh{number}"))
-                event.phase = phase
-                event.occurred_at.GetCurrentTime()
+                request = node_event(f"fresh{number}", node, phase)
                 began, began_cpu = time.perf_counter(), time.thread_time()
                 create(request)
                 cpu.append(time.thread_time() - began_cpu)
@@ -290,10 +347,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--place", type=Path, help="A directory on the disk to measure.")
     parser.add_argument("--keep", type=Path, help="Where the stores stay, to be measured again; made if need be.")
+    parser.add_argument("--compaction", action="store_true", help="Measure how long requests wait meanwhile instead.")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(measure(arguments.measure)))
+        place = arguments.measure
+        print(json.dumps(asyncio.run(compaction(place)) if arguments.compaction else measure(place)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.keep or arguments.place) as made:
         place = Path(made)
@@ -306,11 +365,14 @@ def main() -> None:
                 fill(store, template, size)
             link(store, place / str(size) / "store")
             command = [sys.executable, __file__, "--measure", str(place / str(size))]
+            command += ["--compaction"] if arguments.compaction else []
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
             found[size] = json.loads(done.stdout)
         print(f"{'executions':44}" + "".join(f"{size:12,}" for size in found))
         for title in next(iter(found.values())):
             print(f"{title:44}" + "".join(f"{figures[title]:12.2f}" for figures in found.values()))
+        if arguments.compaction:
+            return
         text = orjson.dumps(next(iter(template["node_executions"].values())))
         print(f"\n{'durable puts per second':32}{'flytelite':>12}{'SQLite':>12}{'ratio':>12}")
         for title, ours, theirs in beside_sqlite(place, text):

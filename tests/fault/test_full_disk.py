@@ -42,8 +42,9 @@ def refused(rpc: Callable[[Any], Any], request: Any) -> bool:
 
 
 def soon_refused(admin: AdminServiceStub, name: str) -> bool:
-    """Whether the server comes to refuse: the last page of the journal may have room for a few entries more."""
-    return any(refused(admin.CreateTask, task_request(f"{name}-{number}")) for number in range(20))
+    """Whether the server comes to refuse: the journal has room for some entries more, of which these are large."""
+    script = "true" + " " * 20_000
+    return any(refused(admin.CreateTask, task_request(f"{name}-{number}", script)) for number in range(40))
 
 
 def begun(place: Path) -> int:
