@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from flytelite.connector_settings import ConnectorSettings
 from flytelite.connector_settings import parse as parse_connectors
 from flytelite.errors import InvalidArgument
+from flytelite.image_rules import ImageRule, read_rules
 from flytelite.quantities import parse as parse_quantity
 
 DEFAULT_PORT = 30080
@@ -18,6 +19,7 @@ MAX_PORT = 65535
 MAX_HOLD = 30.0
 """Seconds; flytekit gives GetExecution a deadline of 60."""
 DEFAULT_DATA_DIR = Path(".flytelite")
+DEFAULT_ENVIRONMENTS = Path("~/.cache/flytelite/environments")
 FILE_NAME = "flytelite.yaml"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 EXECUTORS = ("fork", "subprocess")
@@ -31,6 +33,7 @@ DURABILITIES = ("full", "relaxed")
 CONTAINERS = ("auto", "docker", "podman", "host", "never")
 """What runs raw containers: an engine if one answers and else this machine, one of them, or nothing."""
 _CHOICES = {"executor": EXECUTORS, "durability": DURABILITIES, "containers": CONTAINERS}
+_RULES = ("images", "project_environments")
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -42,7 +45,9 @@ class Settings:
     execution; 0 never waits. ``task_resource_defaults`` and ``task_resource_limits`` are what tasks get that ask for
     nothing, and the most they may ask for (``cpu=500m``), where TASK_RESOURCE attributes do not say otherwise.
     ``capacity`` is what tasks that run at the same time may ask for in sum, instead of what the machine has;
-    ``enforce_limits`` lets no task have more memory than its limit. Defaults that FlyteAdmin has too carry its value
+    ``enforce_limits`` lets no task have more memory than its limit. ``images`` and ``project_environments`` say which
+    Python environment the image or the project of a task stands for; those that are made lie in ``environments``, which
+    data directories share. Defaults that FlyteAdmin has too carry its value
     (``flyteadmin/pkg/runtime/application_config_provider.go``).
     """
 
@@ -72,6 +77,9 @@ class Settings:
     containers: str = "auto"
     connectors: tuple[ConnectorSettings, ...] = ()
     connector_modules: tuple[str, ...] = ()
+    images: tuple[ImageRule, ...] = ()
+    project_environments: tuple[ImageRule, ...] = ()
+    environments: Path = DEFAULT_ENVIRONMENTS
     executor: str = "fork"
     durability: str = "full"
     ephemeral: bool = False
@@ -116,7 +124,8 @@ def load(
     its source and the value when it cannot be read.
     """
     environ = os.environ if environ is None else environ
-    path = (directory or Path.cwd()) / FILE_NAME
+    directory = directory or Path.cwd()
+    path = directory / FILE_NAME
     layers: list[tuple[str, Mapping[str, Any]]] = [
         (str(path), _from_file(path)),
         ("environment", _from_environ(environ)),
@@ -125,10 +134,14 @@ def load(
     values: dict[str, Any] = {}
     for source, layer in layers:
         for name, value in layer.items():
-            values[name] = _convert(name, value, source)
+            values[name] = _convert(name, value, source, directory)
     settings = Settings(**values)
     # One spelling of the directory: URIs of data are built from it and handed to clients.
-    return replace(settings, data_dir=settings.data_dir.expanduser().resolve())
+    return replace(
+        settings,
+        data_dir=settings.data_dir.expanduser().resolve(),
+        environments=settings.environments.expanduser().absolute(),
+    )
 
 
 def _from_file(path: Path) -> Mapping[str, Any]:
@@ -153,9 +166,11 @@ def _from_environ(environ: Mapping[str, str]) -> Mapping[str, Any]:
     return {names[key]: value for key, value in environ.items() if key in names}
 
 
-def _convert(name: str, value: Any, source: str) -> Any:
+def _convert(name: str, value: Any, source: str, directory: Path) -> Any:
     kind = _KINDS[name]
     try:
+        if name in _RULES:
+            return read_rules(value, directory)
         if kind is Path:
             return Path(str(value))
         if kind is bool:

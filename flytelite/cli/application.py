@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "export": {},
     "import": {},
     "clean": {},
+    "environments": {},
     "secrets": {},
 }
 _MODULES = {"import": "import_"}  # a module cannot be named like a keyword

@@ -182,8 +182,16 @@ def _down_command(data_dir: Path) -> str:
 def _print_settings(settings: config.Settings) -> None:
     import yaml
 
-    values = {
-        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(settings).items()
-    }
+    values = {name: _plain(value) for name, value in dataclasses.asdict(settings).items()}
     print(yaml.safe_dump(values, sort_keys=False), end="")
+
+
+def _plain(value: Any) -> Any:
+    """A setting as flytelite.yaml has it; rules of images are a mapping there."""
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, tuple):
+        return value
+    if value and isinstance(value[0], dict):
+        return {rule["pattern"]: {k: _plain(v) for k, v in rule.items() if v and k != "pattern"} for rule in value}
+    return list(value)

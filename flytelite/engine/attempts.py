@@ -15,6 +15,8 @@ from google.protobuf import struct_pb2
 
 from flytelite.engine import commands, data, naming
 from flytelite.engine.admission import Demand, Ticket
+from flytelite.engine.environments.advice import advice
+from flytelite.engine.environments.choice import BuildFailed, Environment, NoEnvironment
 from flytelite.engine.executors.interface import Attempt, Outcome
 from flytelite.engine.failures import SYSTEM, USER, execution_error
 from flytelite.engine.record import Note
@@ -140,13 +142,14 @@ async def _run(
     work: Work, intent: Note | None, reporter: Reporter, ticket: Ticket
 ) -> results.Succeeded | results.Failed:
     masked: tuple[str, ...] | None = None
+    where: Environment | None = None
     if intent is None:
         try:
             prepared = await until_there_is_space(lambda: commands.prepare(work, ticket))
-        except (BadTaskFormat, UnknownSecret, UnusableFile, OSError) as error:
+        except (BadTaskFormat, BuildFailed, NoEnvironment, UnknownSecret, UnusableFile, OSError) as error:
             reporter.queued(None)
             return _not_started(error)
-        masked = prepared.command.masked
+        masked, where = prepared.command.masked, prepared.where
         intent = _intent(work, prepared)
         reporter.queued(intent, *prepared.remarks)
         await work.run.services.sink.durable()
@@ -163,7 +166,7 @@ async def _run(
         await _end(starting)
         await persistently(asyncio.ensure_future(asyncio.to_thread(put_away, intent)))
         raise
-    return await until_there_is_space(lambda: asyncio.to_thread(_result, work, intent, outcome, masked))
+    return await until_there_is_space(lambda: asyncio.to_thread(_result, work, intent, outcome, masked, where))
 
 
 async def end(run: Run, intent: Note) -> None:
@@ -194,6 +197,8 @@ def _not_started(error: Exception) -> results.Failed:
     """Why there is no process: something that another attempt will not change, or a machine that refuses."""
     if isinstance(error, BadTaskFormat):
         return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
+    if isinstance(error, BuildFailed | NoEnvironment):
+        return results.Failed(execution_error(USER, "EnvironmentNotFound", str(error)), retryable=False)
     if isinstance(error, UnknownSecret | UnusableFile):
         return results.Failed(execution_error(USER, "SecretNotFound", str(error)), retryable=False)
     message = f"the process cannot be started: {error}"
@@ -217,9 +222,9 @@ async def _end(starting: asyncio.Future[Attempt]) -> None:
 
 
 def _result(
-    work: Work, intent: Note, outcome: Outcome, masked: tuple[str, ...] | None
+    work: Work, intent: Note, outcome: Outcome, masked: tuple[str, ...] | None, where: Environment | None
 ) -> results.Succeeded | results.Failed:
-    """What came of it. ``masked`` is None for an attempt that an earlier engine started."""
+    """What came of it. ``masked`` and ``where`` are None for an attempt that an earlier engine started."""
     interface = work.template.interface
     id = work.run.id
     if masked is None:
@@ -231,5 +236,7 @@ def _result(
     result = results.judge(outcome, work.output_directory, declared, work.name, work.place.log)
     if isinstance(result, results.Failed) and (limit := commands.limits(work).memory):
         result = results.with_memory_limit(result, outcome, limit, work.name)
+    if where is not None and isinstance(result, results.Failed) and (advised := advice(result.error.message, where)):
+        result.error.message += f"\n\n{advised}"
     put_away(intent if outcome.lost or outcome.exit_code else {**intent, "removal": []})
     return result

@@ -10,6 +10,8 @@ from flyteidl.core import tasks_pb2
 
 from flytelite.engine import data, naming, offloading
 from flytelite.engine.admission import Ticket
+from flytelite.engine.environments import overlay
+from flytelite.engine.environments.choice import OWN, Environment
 from flytelite.engine.executors.interface import Command, Limits
 from flytelite.engine.secrets.grants import Grant
 from flytelite.engine.tasks import container, environment, pods, raw_containers, task_types, templates
@@ -24,17 +26,22 @@ GPUS = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True)
 class Prepared:
-    """``remarks`` are for people. ``removal`` is a command that ends what the command's own end may leave running."""
+    """``remarks`` are for people. ``removal`` is a command that ends what the command's own end may leave running.
+
+    ``where`` is the Python environment; None in a container.
+    """
 
     command: Command
     remarks: tuple[str, ...] = ()
     removal: tuple[str, ...] = ()
+    where: Environment | None = None
 
 
 async def prepare(work: Work, ticket: Ticket) -> Prepared:
     """Make the attempt's directories and its command. ``ticket`` is what the attempt may take of the machine.
 
-    Raises BadTaskFormat, UnknownSecret and UnusableFile, and OSError when a file cannot be written.
+    Raises BadTaskFormat, BuildFailed, NoEnvironment, UnknownSecret and UnusableFile, and OSError when a file cannot be
+    written.
     """
     adaptation = task_types.type_of(work.template).adapt(work.template)
     found = pods.container_of(work.template)
@@ -45,9 +52,13 @@ async def prepare(work: Work, ticket: Ticket) -> Prepared:
     if found.data_config.enabled:
         prepared = await _prepare_raw(work, found, grant, remarks)
     else:
-        env = {**work.run.services.host, **adaptation.env, **_environment(work, found)}
-        made = await container.command(found, variables(work), env, work.place, work.run.services.bundles)
-        prepared = Prepared(made, remarks)
+        where = await _where(work, found)
+        env = {**where.adapt(work.run.services.host), **adaptation.env, **_environment(work, found)}
+        made = await container.command(found, variables(work), env, work.place, work.run.services.bundles, where=where)
+        if env.get(overlay.RUNTIME_PACKAGES):
+            packages = await asyncio.to_thread(overlay.install, where, made.env, work.place.packages, made.log)
+            made = replace(made, env=packages)
+        prepared = Prepared(made, remarks, where=where)
         if grant.values:
             secret_env = grant.environment(work.place.secrets)
             prepared = replace(prepared, command=replace(made, secret_env=secret_env, masked=grant.masked))
@@ -75,11 +86,12 @@ async def _prepare_raw(work: Work, found: tasks_pb2.Container, grant: Grant, rem
     services = work.run.services
     raw = raw_containers.RawContainer(found, work.place)
     engine = await services.engines.find()
+    where = OWN if engine is not None else await _where(work, found)
 
     def make() -> Prepared:
         work.place.make()
         raw.write_inputs(work.inputs, raw.input_path if engine is not None else str(work.place.inputs))
-        return _in_engine(work, raw, grant, engine) if engine is not None else _on_host(work, raw, grant)
+        return _in_engine(work, raw, grant, engine) if engine is not None else _on_host(work, raw, grant, where)
 
     prepared = await asyncio.to_thread(make)
     return replace(prepared, remarks=(*remarks, *prepared.remarks))
@@ -98,9 +110,9 @@ def _in_engine(work: Work, raw: raw_containers.RawContainer, grant: Grant, engin
     return Prepared(command, removal=engine.removal(work.name))
 
 
-def _on_host(work: Work, raw: raw_containers.RawContainer, grant: Grant) -> Prepared:
+def _on_host(work: Work, raw: raw_containers.RawContainer, grant: Grant, where: Environment) -> Prepared:
     found = raw.on_host()
-    env = container.with_temporary({**work.run.services.host, **_environment(work, found)}, work.place)
+    env = container.with_temporary({**where.adapt(work.run.services.host), **_environment(work, found)}, work.place)
     command = Command(
         argv=container.program(templates.render([*found.command, *found.args], variables(work)), env),
         env=env,
@@ -109,7 +121,15 @@ def _on_host(work: Work, raw: raw_containers.RawContainer, grant: Grant) -> Prep
         secret_env=grant.environment(work.place.secrets),
         masked=grant.masked,
     )
-    return Prepared(command, (raw_containers.host_remark(raw.container.image, work.run.services.engines.allowed),))
+    remark = raw_containers.host_remark(raw.container.image, work.run.services.engines.allowed)
+    return Prepared(command, (remark,), where=where)
+
+
+async def _where(work: Work, found: tasks_pb2.Container) -> Environment:
+    """The Python environment that the container's image stands for."""
+    id = work.run.id
+    for_flytekit = container.is_for_flytekit(found)
+    return await work.run.services.environments.choose(found.image, id.project, id.domain, for_flytekit)
 
 
 def _write(work: Work, grant: Grant, remarks: tuple[str, ...]) -> None:

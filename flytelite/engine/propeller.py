@@ -16,6 +16,7 @@ from flytelite.engine.admission import Admission
 from flytelite.engine.catalog import reservation_bell
 from flytelite.engine.connectors import local_service
 from flytelite.engine.connectors.registry import Connectors
+from flytelite.engine.environments.choice import Environments
 from flytelite.engine.events import WORKFLOW_TERMINAL, WorkflowPhase
 from flytelite.engine.executors.fork_executor import ForkServerExecutor
 from flytelite.engine.executors.interface import Executor
@@ -67,6 +68,7 @@ class Propeller:
             engines=Engines(settings.containers),
             connectors=_connectors(settings),
             admission=Admission(this_machine().overridden(settings.capacity)),
+            environments=Environments(settings),
             host=host,
             engine_host=for_container_engine(os.environ),
         )
@@ -123,6 +125,7 @@ class Propeller:
             await asyncio.wait([entry.task for entry in entries])
         await self._services.connectors.close()
         await self._services.executor.close()
+        await self._services.environments.close()
 
     async def _execute(self, key: _Key, id: identifier_pb2.WorkflowExecutionIdentifier) -> None:
         """Run one execution; whatever goes wrong here is told in its record and in the log."""

@@ -13,6 +13,7 @@ from flytelite.config import Settings
 from flytelite.engine import data
 from flytelite.engine.admission import Admission
 from flytelite.engine.connectors.registry import Connectors
+from flytelite.engine.environments.choice import Environments
 from flytelite.engine.executors.interface import Executor
 from flytelite.engine.record import EventSink, Launch, ReadView
 from flytelite.engine.secrets.grants import Secrets
@@ -64,6 +65,7 @@ class Services:
     engines: Engines
     connectors: Connectors
     admission: Admission
+    environments: Environments
     host: dict[str, str]
     engine_host: dict[str, str]
     bells: Bells = field(default_factory=Bells)

@@ -152,6 +152,7 @@ def _make_app(
 ) -> Any:
     from flytelite.server.cleaning import Cleaning
     from flytelite.server.rest.app import create_app
+    from flytelite.server.rest.environment_routes import environment_routes
     from flytelite.server.rest.housekeeping_routes import Housekeeping, housekeeping_routes
     from flytelite.server.rest.live import live_routes
     from flytelite.server.rest.schedule_routes import schedule_routes
@@ -172,6 +173,7 @@ def _make_app(
     routes = [
         *live_routes(control_plane.changes, is_terminal, log_path),
         *housekeeping_routes(housekeeping),
+        *environment_routes(settings.environments),
         *schedule_routes(control_plane.schedules),
     ]
     return create_app(dispatcher, settings, bucket, routes, scheduled=scheduler.outcomes)

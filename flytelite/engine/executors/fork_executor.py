@@ -25,6 +25,9 @@ SUPPORTED = sys.platform == "linux"
 LOSSES = 3
 """So many fork servers of an environment may end one after the other without having started anything."""
 
+IDLE_SECONDS = 600.0
+"""How long the fork server of an environment is kept that nobody uses; the one of flytelite's own stays."""
+
 LESSON = "imports"
 """Where an attempt writes the libraries that it imported."""
 
@@ -41,8 +44,10 @@ class ForkServerExecutor:
     def __init__(self, host: Mapping[str, str], otherwise: SubprocessExecutor | None = None) -> None:
         self.host = dict(host)
         self.otherwise = otherwise or SubprocessExecutor()
+        self.idle_seconds = IDLE_SECONDS
         self._servers: dict[str, ForkServer] = {}
         self._losses: dict[str, int] = {}
+        self._idle: dict[str, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._libraries = Libraries(self._retire)
 
@@ -76,6 +81,8 @@ class ForkServerExecutor:
     async def close(self) -> None:
         """End the fork servers; attempts are not touched."""
         self._libraries.close()
+        for timer in self._idle.values():
+            timer.cancel()
         for server in self._servers.values():
             self._retire(server)
         self._servers.clear()
@@ -121,7 +128,21 @@ class ForkServerExecutor:
             server = None
         if server is None:
             server = self._servers[interpreter] = spawned(interpreter, self.host)
+        self._keep(interpreter)
         return server
+
+    def _keep(self, interpreter: str) -> None:
+        """Give the server of another environment its time anew."""
+        if timer := self._idle.pop(interpreter, None):
+            timer.cancel()
+        if Path(interpreter).parent != Path(sys.executable).parent:
+            loop = asyncio.get_running_loop()
+            self._idle[interpreter] = loop.call_later(self.idle_seconds, self._evict, interpreter)
+
+    def _evict(self, interpreter: str) -> None:
+        self._idle.pop(interpreter, None)
+        if server := self._servers.pop(interpreter, None):
+            self._retire(server)
 
     def _lost(self, server: ForkServer) -> None:
         """Make room for another one, unless that has happened already or happens all the time."""

@@ -1,6 +1,6 @@
 """A container task as a command on this machine.
 
-The image is not used: the command runs in the Python environment that flytelite runs in, in a private directory.
+It runs in the Python environment that its image stands for (environments/choice.py), in a private directory.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,13 @@ from pathlib import Path
 from flyteidl.core import tasks_pb2
 
 from flytelite.engine import data
+from flytelite.engine.environments.choice import OWN, Environment
 from flytelite.engine.executors.interface import Command
 from flytelite.engine.tasks import bundles, templates
 from flytelite.engine.tasks.refusals import BadTaskFormat
 
 ENTRYPOINTS = frozenset({"pyflyte-execute", "pyflyte-map-execute", bundles.FAST_EXECUTE})
+ENTRYPOINT_MODULE = "flytekit.bin.entrypoint"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Place:
         return self.attempt / "outputs"
 
     @property
+    def packages(self) -> Path:
+        """The packages that the attempt alone has."""
+        return self.attempt / "packages"
+
+    @property
     def secrets(self) -> Path:
         """The files of the attempt's secrets."""
         return self.attempt / "secrets"
@@ -67,7 +73,8 @@ class Place:
 
     def clear(self) -> None:
         """Remove what only the running process needed; the log and the exit record stay."""
-        for directory in (self.secrets, self.work, self.temporary, self.inputs, self.outputs):
+        made = (self.secrets, self.work, self.temporary, self.packages, self.inputs, self.outputs)
+        for directory in made:
             data.remove_tree(directory)
 
 
@@ -77,23 +84,26 @@ async def command(
     env: Mapping[str, str],
     place: Place,
     cache: bundles.Bundles,
+    *,
+    where: Environment = OWN,
 ) -> Command:
     """Make the attempt's directories and its command.
 
-    ``env`` is all of the environment but what the place adds. Raises BadTaskFormat, and OSError when a directory
-    cannot be made.
+    ``env`` is all of the environment but what the place adds, ``where`` the Python environment. Raises BadTaskFormat,
+    and OSError when a directory cannot be made.
     """
     try:
-        prepared = await asyncio.to_thread(_prepare, container, variables, place, cache)
+        prepared = await asyncio.to_thread(_prepare, container, variables, place, cache, where)
         if prepared.missing:
             await cache.place(prepared.missing, place.work)
     except (templates.UnknownInput, bundles.UnusableBundle) as error:
         raise BadTaskFormat(str(error)) from error
     environment = with_temporary(env, place)
-    if prepared.has_code:
+    if prepared.has_code or where.files is not None:
         paths = [environment.get("PYTHONPATH", ""), str(place.work)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return Command(argv=program(prepared.argv, environment), env=environment, cwd=place.work, log=place.log)
+    argv = program(prepared.argv, environment, where)
+    return Command(argv=argv, env=environment, cwd=place.work, log=place.log)
 
 
 @dataclass(frozen=True)
@@ -106,13 +116,19 @@ class _Prepared:
 
 
 def _prepare(
-    container: tasks_pb2.Container, variables: templates.Variables, place: Place, cache: bundles.Bundles
+    container: tasks_pb2.Container,
+    variables: templates.Variables,
+    place: Place,
+    cache: bundles.Bundles,
+    where: Environment,
 ) -> _Prepared:
     """All that blocks but is quick, in one turn of a thread."""
     Path(variables.output_prefix).mkdir(parents=True, exist_ok=True)
     argv = templates.render([*container.command, *container.args], variables)
     fast = bundles.parse(argv)
     place.make()
+    if where.files is not None:
+        shutil.copytree(where.files, place.work, symlinks=True, dirs_exist_ok=True)
     if fast is None:
         return _Prepared(argv)
     if not bundles.is_local(fast.distribution):
@@ -128,15 +144,22 @@ def with_temporary(env: Mapping[str, str], place: Place) -> dict[str, str]:
     return {**env, "TMPDIR": str(place.temporary)}
 
 
-def program(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
+def is_for_flytekit(container: tasks_pb2.Container) -> bool:
+    """Whether the command is one of flytekit's own."""
+    return next(iter([*container.command, *container.args]), "") in ENTRYPOINTS
+
+
+def program(argv: Sequence[str], env: Mapping[str, str], where: Environment = OWN) -> tuple[str, ...]:
     """The command with the path of its program. Raises BadTaskFormat when that is not on this machine."""
     if not argv:
         raise BadTaskFormat("neither command nor args of the task's container are set")
+    if argv[0] in ENTRYPOINTS:
+        # Never another environment's that is in PATH too.
+        script = where.python.with_name(argv[0])
+        return (str(script), *argv[1:]) if script.is_file() else (str(where.python), "-m", ENTRYPOINT_MODULE, *argv)
     found = shutil.which(argv[0], path=env.get("PATH"))
     if found is not None:
         return (found, *argv[1:])
-    if argv[0] in ENTRYPOINTS:
-        return (sys.executable, "-m", "flytekit.bin.entrypoint", *argv)
     raise BadTaskFormat(
         f"the program [{argv[0]}] of the task's command is not on this machine: install it, or have it in PATH"
     )
