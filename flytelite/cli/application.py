@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 
     Errors end as one sentence on stderr; ``--verbose`` adds the traceback.
     """
-    session = Session()
+    session = Session(arguments=tuple(arguments))
     first = next((argument for argument in arguments if not argument.startswith("-")), "")
     # Only the command that was asked for is imported: this is a good part of the start of `up`.
     application = build((first,) if first in COMMANDS else tuple(COMMANDS))

@@ -14,9 +14,10 @@ DEFAULT_DOMAIN = "development"
 
 @dataclass
 class Session:
-    """One run of the command line."""
+    """One run of the command line; ``arguments`` are those it was given."""
 
     verbose: bool = False
+    arguments: tuple[str, ...] = ()
 
 
 def _remember_verbose(context: typer.Context, value: bool) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from flyteidl.core import execution_pb2, literals_pb2
@@ -14,6 +15,8 @@ from flytelite.cli.nodes import NodeView, failed_leaves
 from flytelite.cli.values import type_name
 
 MOST_LOGS = 5
+MOST_LINES = 20
+MOST_BYTES = 16384
 
 
 def print_outputs(entity: Any, data: Any) -> None:
@@ -66,6 +69,19 @@ def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -
             print(f"  {text}")
         if node.attempts.failure_log:
             print(f"\nlog of node {node.id}: {node.attempts.failure_log}")
+            for text in last_lines(Path(node.attempts.failure_log)):
+                print(f"  {text}")
+
+
+def last_lines(log: Path) -> list[str]:
+    """The last lines of what an attempt printed; none when the log is on another machine."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - MOST_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return lines if len(lines) <= MOST_LINES else ["...", *lines[-MOST_LINES:]]
 
 
 def literal_text(literal: literals_pb2.Literal, python_type: Any = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,7 +64,10 @@ def command(
     session.verbose |= "--verbose" in (inputs or ())
     job = Run(str(file), entity, tuple(inputs or ()), project, domain, version, endpoint, no_wait, abort_outdated)
     if not watch or HELP & set(job.inputs):
-        raise typer.Exit(perform(job))
+        code = perform(job)
+        if code == FAILED:
+            print(f"again\n  {shlex.join(['flytelite', *session.arguments])}")
+        raise typer.Exit(code)
     from flytelite.cli.rounds import loop
 
     if version is not None:

@@ -233,7 +233,13 @@ def _result(
         copilot.collect(work.place.outputs, interface.outputs, work.output_directory, work.raw_prefix)
     results.mask(work.output_directory, masked)
     declared = bool(interface.outputs.variables)
-    result = results.judge(outcome, work.output_directory, declared, work.name, work.place.log)
+    around = results.Circumstances(
+        name=work.name,
+        log=work.place.log,
+        is_sidecar=work.template.type == pods.SIDECAR,
+        memory_ran_out=outcome.exit_code == results.KILLED and work.run.services.memory.ran_out(),
+    )
+    result = results.judge(outcome, work.output_directory, declared, around)
     if isinstance(result, results.Failed) and (limit := commands.limits(work).memory):
         result = results.with_memory_limit(result, outcome, limit, work.name)
     if where is not None and isinstance(result, results.Failed) and (advised := advice(result.error.message, where)):

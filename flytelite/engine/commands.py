@@ -14,7 +14,15 @@ from flytelite.engine.environments import overlay
 from flytelite.engine.environments.choice import OWN, Environment
 from flytelite.engine.executors.interface import Command, Limits
 from flytelite.engine.secrets.grants import Grant
-from flytelite.engine.tasks import container, environment, pods, raw_containers, task_types, templates
+from flytelite.engine.tasks import (
+    container,
+    environment,
+    pods,
+    raw_containers,
+    stores,
+    task_types,
+    templates,
+)
 from flytelite.engine.tasks.container_engines import Engine
 
 if TYPE_CHECKING:
@@ -63,8 +71,8 @@ async def prepare(work: Work, ticket: Ticket) -> Prepared:
             secret_env = grant.environment(work.place.secrets)
             prepared = replace(prepared, command=replace(made, secret_env=secret_env, masked=grant.masked))
     prepared = replace(prepared, command=_bounded(work, ticket, prepared.command))
-    if grant.files or prepared.remarks:
-        await asyncio.to_thread(_write, work, grant, prepared.remarks)
+    if grant.files or prepared.remarks or stores.local_path(work.raw_prefix) is None:
+        await asyncio.to_thread(_finish, work, grant, prepared)
     return prepared
 
 
@@ -132,11 +140,12 @@ async def _where(work: Work, found: tasks_pb2.Container) -> Environment:
     return await work.run.services.environments.choose(found.image, id.project, id.domain, for_flytekit)
 
 
-def _write(work: Work, grant: Grant, remarks: tuple[str, ...]) -> None:
-    """What has to be there before the process: the files of secrets, and the first lines of the log."""
+def _finish(work: Work, grant: Grant, prepared: Prepared) -> None:
+    """What few attempts need before they start: secrets, lines in the log, a look at the store of their data."""
+    stores.check(work.raw_prefix, prepared.command.env)
     grant.write(work.place.secrets)
     with work.place.log.open("a", encoding="utf-8") as log:
-        log.writelines(f"flytelite: {remark}\n" for remark in remarks)
+        log.writelines(f"flytelite: {remark}\n" for remark in prepared.remarks)
 
 
 def _grant(work: Work) -> Grant:

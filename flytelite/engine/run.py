@@ -19,6 +19,7 @@ from flytelite.engine.record import EventSink, Launch, ReadView
 from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
 from flytelite.engine.tasks.container_engines import Engines
+from flytelite.engine.tasks.memory import MemoryWatch
 
 AUTO_ABORT = "Some node execution failed, auto-abort."
 
@@ -69,6 +70,7 @@ class Services:
     host: dict[str, str]
     engine_host: dict[str, str]
     bells: Bells = field(default_factory=Bells)
+    memory: MemoryWatch = field(default_factory=MemoryWatch)
 
 
 class Slot:

@@ -141,6 +141,8 @@ def test_run_of_a_failing_workflow_shows_node_traceback_and_log_and_returns_1(
     assert "return 1 // value" in printed
     log = next(Path(word) for word in printed.split() if word.startswith("/") and word.endswith(".log"))
     assert "dividing by 0" in log.read_text()
+    assert "\n  dividing by 0" in printed
+    assert printed.endswith(f"again\n  flytelite run {faults} dividing --value 0\n")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.executors.masker import masked
 from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, execution_error
 
+KILLED = 128 + 9
+OUT_OF_MEMORY = "OOMKilled"
 LOG_TAIL_BYTES = 4096
 LOG_TAIL_LINES = 80
 NEARLY = 0.9
@@ -61,17 +63,24 @@ def mask(outputs: Path, values: Sequence[str]) -> None:
             data.write_bytes(deck, clean)
 
 
-def judge(outcome: Outcome, outputs: Path, outputs_declared: bool, name: str, log: Path) -> Succeeded | Failed:
-    """The result of an attempt that has ended.
+@dataclass(frozen=True)
+class Circumstances:
+    """What else is known of an attempt: its generated name and log, whether it is a pod's of several containers, and
+    whether the system ended processes for want of memory while it ran."""
 
-    ``outputs`` is its output directory, ``name`` the attempt's generated name for messages. Reads files: call it in a
-    thread.
-    """
+    name: str
+    log: Path
+    is_sidecar: bool = False
+    memory_ran_out: bool = False
+
+
+def judge(outcome: Outcome, outputs: Path, outputs_declared: bool, around: Circumstances) -> Succeeded | Failed:
+    """The result of an attempt that has ended; ``outputs`` is its output directory. Blocks on the disk."""
     if outcome.lost:
-        message = f"the process of [{name}] is gone and left no exit record"
+        message = f"the process of [{around.name}] is gone and left no exit record"
         return _failed(SYSTEM, "ResourceDeletedExternally", message)
     if outcome.exit_code != 0:
-        return _failed(SYSTEM, "Interrupted", _interrupted(outcome, name, log))
+        return _ended_badly(outcome, around)
     return read(outputs, outputs_declared)
 
 
@@ -123,7 +132,7 @@ def with_memory_limit(result: Failed, outcome: Outcome, limit: int, name: str) -
     if outcome.peak_memory < NEARLY * limit:
         return result
     message = f"[{name}] used up its memory limit of {limit} bytes.\n{result.error.message}"
-    return Failed(execution_error(USER, "OOMKilled", message), result.retryable)
+    return Failed(execution_error(USER, OUT_OF_MEMORY, message), result.retryable)
 
 
 def _documents(outputs: Path) -> list[tuple[Path, errors_pb2.ErrorDocument]]:
@@ -135,13 +144,21 @@ def _documents(outputs: Path) -> list[tuple[Path, errors_pb2.ErrorDocument]]:
     return found
 
 
-def _interrupted(outcome: Outcome, name: str, log: Path) -> str:
-    reason = f"Signal {outcome.signal}" if outcome.signal else "Error"
-    return (
+def _ended_badly(outcome: Outcome, around: Circumstances) -> Failed:
+    """Without a reason it is the system's failure. Whose containers a pod outlives is known to have failed itself."""
+    killed = outcome.exit_code == KILLED
+    out_of_memory = killed and around.memory_ran_out
+    reason = OUT_OF_MEMORY if out_of_memory else f"Signal {outcome.signal}" if outcome.signal else "Error"
+    message = (
         "Process failed. No message received from the task."
-        f"\r\n[{name}] terminated with exit code ({outcome.exit_code}). Reason [{reason}]."
-        f" Message: \n{log_tail(log)}."
+        f"\r\n[{around.name}] terminated with exit code ({outcome.exit_code}). Reason [{reason}]."
+        f" Message: \n{log_tail(around.log)}."
     )
+    if out_of_memory:
+        return _failed(USER, OUT_OF_MEMORY, message)
+    if around.is_sidecar and not killed:
+        return _failed(USER, "Error", message)
+    return _failed(SYSTEM, "Interrupted", message)
 
 
 def log_tail(log: Path) -> str:

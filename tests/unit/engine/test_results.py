@@ -7,13 +7,13 @@ from google.protobuf import timestamp_pb2
 from flytelite.engine import data
 from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.failures import SYSTEM, UNKNOWN, USER
-from flytelite.engine.tasks.results import Failed, Succeeded, judge
+from flytelite.engine.tasks.results import Circumstances, Failed, Succeeded, judge
 
 GOOD = Outcome(exit_code=0)
 
 
-def result(directory, outcome=GOOD, declared=True):
-    return judge(outcome, directory, declared, "exec-n0-0", directory / "task.log")
+def result(directory, outcome=GOOD, declared=True, **around):
+    return judge(outcome, directory, declared, Circumstances("exec-n0-0", directory / "task.log", **around))
 
 
 def document(**fields) -> bytes:
@@ -92,3 +92,20 @@ def test_a_bad_end_is_a_system_failure_whatever_was_written(tmp_path, outcome, c
     if not outcome.lost:
         assert "the end" in found.error.message
         assert found.error.message.count("x\n") < 100
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "around", "kind", "code"),
+    [
+        (137, {"memory_ran_out": True}, USER, "OOMKilled"),
+        (137, {}, SYSTEM, "Interrupted"),
+        (3, {"memory_ran_out": True}, SYSTEM, "Interrupted"),
+        (3, {"is_sidecar": True}, USER, "Error"),
+        (137, {"is_sidecar": True}, SYSTEM, "Interrupted"),
+    ],
+)
+def test_whose_failure_an_exit_is(tmp_path, exit_code, around, kind, code):
+    outcome = Outcome(exit_code=exit_code, signal=9 if exit_code == 137 else 0)
+    found = result(tmp_path, outcome, **around)
+    assert (found.error.kind, found.error.code, found.retryable) == (kind, code, True)
+    assert f"exit code ({exit_code})" in found.error.message
