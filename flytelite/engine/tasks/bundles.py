@@ -24,6 +24,14 @@ PICKLED_CODE = "pkl.gz"
 """The name of a notebook's cloudpickled code, which tasks read as it is."""
 
 
+MOST_FILES = 100_000
+MOST_BYTES_ALWAYS = 256 * 1024 * 1024
+"""So many bytes are unpacked however small their archive is."""
+MOST_EXPANSION = 200
+"""Code is compressed to a fifth or so, files that are all alike to a two-hundredth."""
+COPY_BYTES = 1 << 30
+
+
 class UnusableBundle(Exception):
     """The task's code cannot be had; the message says why and what to do."""
 
@@ -88,7 +96,7 @@ class Bundles:
         unpacked = self._known.get(_stamp(distribution))
         if unpacked is None or not unpacked.is_dir():
             return False
-        shutil.copytree(unpacked, target, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(unpacked, target, symlinks=True, dirs_exist_ok=True, copy_function=_copy)
         return True
 
     async def place(self, distribution: str, target: Path) -> None:
@@ -158,14 +166,47 @@ def extract(archive: Path, target: Path) -> None:
     """Unpack a tar archive, gzip or plain, that stays inside ``target``. Raises UnusableBundle."""
     try:
         with tarfile.open(archive, mode="r:*") as tar:
-            members = tar.getmembers()
-            for member in members:
-                _check(archive, member)
+            members = _members(archive, tar)
             # Python before 3.11.4 has no filters; each member was checked above.
             safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
             tar.extractall(target, members=members, **safely)  # noqa: S202
     except tarfile.TarError as error:
         raise UnusableBundle(f"the code bundle {archive} is not a readable tar archive: {error}") from error
+
+
+def _members(archive: Path, tar: tarfile.TarFile) -> list[tarfile.TarInfo]:
+    """What the archive holds, which is nothing that could do harm."""
+    most = max(MOST_BYTES_ALWAYS, archive.stat().st_size * MOST_EXPANSION)
+    members: list[tarfile.TarInfo] = []
+    size = 0
+    for member in tar:
+        _check(archive, member)
+        members.append(member)
+        size += member.size
+        if len(members) > MOST_FILES:
+            raise UnusableBundle(f"the code bundle {archive} holds more than {MOST_FILES} files")
+        if size > most:
+            raise UnusableBundle(
+                f"the code bundle {archive} holds more than {most} bytes, {MOST_EXPANSION} times its own size:"
+                " it looks like an archive that is made to fill disks"
+            )
+    return members
+
+
+def _copy(source: str, target: str) -> None:
+    """A file that shares its blocks with another until one of them is written to, where the disk can do that."""
+    if hasattr(os, "copy_file_range"):
+        try:
+            with Path(source).open("rb") as original, Path(target).open("wb") as copy:
+                while os.copy_file_range(original.fileno(), copy.fileno(), COPY_BYTES):
+                    pass
+        except OSError as error:
+            if is_full(error):
+                raise
+        else:
+            shutil.copystat(source, target)
+            return
+    shutil.copy2(source, target)
 
 
 def _check(archive: Path, member: tarfile.TarInfo) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flytelite.engine.tasks import bundles
 from flytelite.engine.tasks.bundles import Bundles, UnusableBundle, parse
 
 WRAPPED = ("pyflyte-execute", "--inputs", "{{.input}}", "--resolver", "r", "--", "task-module", "m")
@@ -129,3 +130,57 @@ def test_what_is_no_archive(tmp_path):
         place(Bundles(tmp_path / "cache"), tmp_path / "missing", tmp_path / "one")
     with pytest.raises(UnusableBundle, match="not an absolute path"):
         place(Bundles(tmp_path / "cache"), "code.tar.gz", tmp_path / "one")
+
+
+def test_links_that_lead_outside_together_are_refused(tmp_path):
+    up = link("d/e/f/up", "../../..")
+    members = [*(directory(name) for name in ("d", "d/e", "d/e/f")), up, link("out", "d/e/f/up/../../../etc")]
+    path = archive(tmp_path / "links.tar.gz", [])
+    with tarfile.open(path, "w:gz") as tar:
+        for member in members:
+            tar.addfile(member)
+    with pytest.raises(UnusableBundle):
+        place(Bundles(tmp_path / "cache"), path, tmp_path / "work")
+    assert not (tmp_path / "work/out").exists()
+
+
+def directory(name: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, 0o755
+    return member
+
+
+def test_archives_made_to_fill_disks_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "MOST_BYTES_ALWAYS", 1_000_000)
+    zeros = tmp_path / "zeros.tar.gz"
+    with tarfile.open(zeros, "w:gz") as tar:
+        member = tarfile.TarInfo("zeros")
+        member.size = 50_000_000
+        tar.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(UnusableBundle, match="made to fill disks"):
+        place(Bundles(tmp_path / "cache"), zeros, tmp_path / "work")
+    monkeypatch.setattr(bundles, "MOST_FILES", 10)
+    many = tmp_path / "many.tar.gz"
+    with tarfile.open(many, "w:gz") as tar:
+        for number in range(11):
+            tar.addfile(tarfile.TarInfo(str(number)))
+    with pytest.raises(UnusableBundle, match="more than 10 files"):
+        place(Bundles(tmp_path / "cache"), many, tmp_path / "work")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_copy_keeps_modes_times_and_links(tmp_path):
+    path = tmp_path / "code.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        script = tarfile.TarInfo("run.sh")
+        script.size, script.mode, script.mtime = 3, 0o755, 1_000_000
+        tar.addfile(script, io.BytesIO(b"abc"))
+        tar.addfile(link("again.sh", "run.sh"))
+    cache = Bundles(tmp_path / "cache")
+    for name in ("one", "two"):
+        place(cache, path, tmp_path / name)
+        status = (tmp_path / name / "run.sh").stat()
+        assert (status.st_mode & 0o777, status.st_mtime) == (0o755, 1_000_000)
+        assert os.readlink(tmp_path / name / "again.sh") == "run.sh"
+    (tmp_path / "one/run.sh").write_text("changed")
+    assert (tmp_path / "two/run.sh").read_text() == "abc"
