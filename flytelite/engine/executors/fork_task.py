@@ -107,6 +107,7 @@ class Entrypoint:
             context = click.Context(self.command, info_name=os.path.basename(program))
             context.params = parameters
             self.command.make_context = lambda *_, **__: context
+            _carry_directly(parameters["inputs"], parameters["output_prefix"])
         self.command.main(list(arguments), os.path.basename(program))
 
 
@@ -198,6 +199,38 @@ def extend(prepared: Prepared, modules: Sequence[str], env: dict[str, str]) -> P
 def _open_files() -> set[str]:
     listed = os.listdir("/proc/self/fd")
     return {name for name in listed if os.path.exists(f"/proc/self/fd/{name}")}  # not the listing's own
+
+
+def _carry_directly(inputs: str, outputs: str) -> None:
+    """Have flytekit copy a task's inputs and results, when they are files of this machine, without its event loop.
+
+    That takes a tenth of what a short task takes. Every other transfer, and one that fails, is left to flytekit.
+    """
+    from flytekit.core.data_persistence import FileAccessProvider
+
+    get, put = FileAccessProvider.get_data, FileAccessProvider.put_data
+
+    def get_data(self: Any, remote_path: str, local_path: str, is_multipart: bool = False, **options: Any) -> Any:
+        if remote_path == inputs and inputs.startswith("/") and not is_multipart and not options:
+            try:
+                shutil.copyfile(inputs, local_path)
+            except OSError:
+                pass
+            else:
+                return None
+        return get(self, remote_path, local_path, is_multipart, **options)
+
+    def put_data(self: Any, local_path: Any, remote_path: str, is_multipart: bool = False, **options: Any) -> Any:
+        if remote_path == outputs and outputs.startswith("/") and is_multipart and not options:
+            try:
+                shutil.copytree(local_path, outputs, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            except (OSError, shutil.Error):
+                pass
+            else:
+                return outputs
+        return put(self, local_path, remote_path, is_multipart, **options)
+
+    FileAccessProvider.get_data, FileAccessProvider.put_data = get_data, put_data
 
 
 async def _nothing() -> None:

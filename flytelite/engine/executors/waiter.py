@@ -6,11 +6,12 @@ taking it apart again, is a good part of what a short task costs; only so many s
 
 SIGTERM has it look which of its attempts have a file ``cancel``.
 """
-# ruff: noqa: PTH110
+# ruff: noqa: PTH110, PTH123
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -26,6 +27,7 @@ SHARED = 16
 """So many attempts are given to one waiter."""
 
 STARTED = b"+"
+PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM})
 
 
@@ -99,6 +101,8 @@ class Waiter:
             signal.signal(number, lambda *_: None)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        # What a task leaves behind comes to the waiter, whatever session or group it has made for itself.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         while self._orders is not None or self._wards:
             if self._orders is not None and self._spare is None:
                 with contextlib.suppress(OSError):  # said to whoever asks for an attempt
@@ -117,6 +121,8 @@ class Waiter:
 
     def _heard(self, numbers: bytes) -> None:
         self._bury()
+        if not self._wards:
+            self._end_leftovers()
         if signal.SIGTERM in numbers:
             for ward in self._wards.values():
                 self._look(ward)
@@ -187,6 +193,14 @@ class Waiter:
             elif self._spare is not None and self._spare.pid == found.si_pid:
                 self._spare.orders.close()
                 self._spare = None
+
+    def _end_leftovers(self) -> None:
+        """Kill what ended tasks have left running; while others run, nobody knows whose it is."""
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            children = {int(pid) for pid in file.read().split()}
+        for pid in children - ({self._spare.pid} if self._spare is not None else set()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def _fork(self) -> Spare:
         """A task process. Raises OSError."""

@@ -177,6 +177,40 @@ def test_what_a_task_leaves_running_ends_with_it(forks, workshop, until):
     forks.runner.run(until(lambda: not alive(int(bench.result))))
 
 
+def test_a_daemon_ends_with_its_task(forks, workshop, until):
+    bench = workshop.bench("daemon")
+    forks.run(bench)
+    forks.runner.run(until(lambda: not alive(int(bench.result))))
+
+
+def test_each_attempt_has_event_loops_of_its_own(forks, workshop):
+    benches = [workshop.bench("loops") for _ in range(3)]
+    assert [outcome.exit_code for outcome in forks.run(*benches)] == [0, 0, 0]
+    assert [json.loads(bench.result) for bench in benches] == [[1, 2, 3]] * 3
+
+
+def test_a_full_quota_is_the_attempts_own_failure(forks, workshop):
+    full, other = workshop.bench("write_much"), workshop.bench("lucky")
+    assert [outcome.exit_code for outcome in forks.run(full, other)] == [0, 0]
+    assert "File too large" in full.error.message
+    assert other.error is None
+
+
+def test_many_attempts_at_once_share_few_waiters(forks, workshop, until):
+    async def main():
+        benches = [workshop.bench("hold", str(workshop.root / "go")) for _ in range(20)]
+        attempts = [await forks.executor.start(one.directory, one.directory.name, one.command) for one in benches]
+        await until(lambda: all((one.work / "running").exists() for one in benches))
+        waiters = {read_record(one.directory / shim.PROCESS)["pid"] for one in benches}
+        (workshop.root / "go").touch()
+        outcomes = [await attempt.wait() for attempt in attempts]
+        return len(waiters), [outcome.exit_code for outcome in outcomes]
+
+    waiters, codes = forks.runner.run(main())
+    assert codes == [0] * 20
+    assert 2 <= waiters <= 3
+
+
 # Ends and losses
 
 

@@ -1,5 +1,6 @@
 """Tasks that do what tasks should not do, and one that tells all about the process it finds itself in."""
 
+import asyncio
 import atexit
 import json
 import locale
@@ -7,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from flytekit import current_context, map_task, task, workflow
 from flytekit.core.context_manager import FlyteContextManager
+from flytekit.utils.asyn import run_sync
 
 
 def double(number: int) -> int:
@@ -151,6 +154,42 @@ def fork(text: str) -> str:
         time.sleep(600)
         os._exit(0)
     return str(child)
+
+
+@task
+def daemon(text: str) -> str:
+    """Leave a process of another session behind, as a daemon does."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+        os.write(writer, str(child).encode())
+        os._exit(0)
+    os.wait()
+    return os.read(reader, 100).decode()
+
+
+@task
+def loops(text: str) -> str:
+    """Use the event loops that flytekit and asyncio have ready."""
+    from flytekit.extend.backend import base_connector
+
+    async def tell(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    ready = base_connector.local_connector_loop
+    return json.dumps([ready.run_until_complete(tell(1)), asyncio.run(tell(2)), run_sync(tell, 3)])
+
+
+@task
+def write_much(text: str) -> str:
+    """Write more than the largest file that may be."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    Path("much").write_bytes(bytes(1_000_000))
+    return "written"
 
 
 @task
