@@ -1,6 +1,6 @@
 # Everything runs from .venv, which is made from pyproject.toml when that has changed; nothing else is touched.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench lint clean
+.PHONY: help demo test soak bench bench-peers lint clean
 
 # The first of these that runs and that flytekit can be installed for; a version manager's shim may exist and not run.
 PYTHON ?= $(shell for name in python3.12 python3.11 python3 python; do \
@@ -12,7 +12,8 @@ help:
 	@echo "make demo    start a server, register and run the hello project, stop the server"
 	@echo "make test    the test suite"
 	@echo "make soak    the tests that take long"
-	@echo "make bench   the benchmarks"
+	@echo "make bench   the benchmarks; the table goes into docs/benchmarks.md"
+	@echo "make bench-peers   install what flytelite is compared with there"
 	@echo "make lint    ruff, mypy and the layer check"
 
 # uv when it is there, since it is much faster; else venv and pip.
@@ -38,9 +39,10 @@ soak: $(READY)
 	$(BIN)/python -m pytest -m soak $(ARGS) || [ $$? -eq 5 ]
 
 bench: $(READY)
-	@set -e; for script in tests/benchmarks/bench_*.py; do \
-		[ -e "$$script" ] || { echo "there are no benchmarks yet"; break; }; $(BIN)/python "$$script"; \
-	done
+	$(BIN)/python tests/benchmarks/bench.py --write $(ARGS)
+
+bench-peers: $(READY)
+	$(BIN)/python tests/benchmarks/comparison/peers.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -49,4 +51,4 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .flytelite .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist
+	rm -rf .venv .bench-peers .flytelite .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist
