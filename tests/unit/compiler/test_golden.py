@@ -1,4 +1,4 @@
-"""Real flytekit workflows, compiled: the closures as FlyteAdmin would store them.
+"""Real flytekit workflows, compiled: the closures that FlyteAdmin 1.16.8 stores for them, compared field by field.
 
 Each golden file is the closure's proto3 JSON, with every task shortened to its name. FLYTELITE_UPDATE_GOLDEN=1 writes
 them anew; look at the difference before you believe it.
