@@ -24,7 +24,7 @@ from flytelite.engine.resources import EffectiveResources, effective_resources
 from flytelite.engine.run import Run
 from flytelite.engine.secrets.files import UnusableFile
 from flytelite.engine.secrets.grants import UnknownSecret
-from flytelite.engine.tasks import container, container_engines, copilot, pods, results
+from flytelite.engine.tasks import container, container_engines, copilot, pods, results, task_types
 from flytelite.engine.tasks.refusals import BadTaskFormat
 from flytelite.engine.waiting import persistently, until_there_is_space
 
@@ -74,6 +74,13 @@ class Work:
         return container.Place(
             data.attempt_directory(settings, id.project, id.domain, id.name, self.unique_id, self.attempt)
         )
+
+    @property
+    def results_directory(self) -> Path:
+        """Where the attempt's results are: elements of legacy map tasks make a directory for themselves."""
+        if self.element is not None and self.template.type == task_types.CONTAINER_ARRAY:
+            return self.output_directory / str(self.element)
+        return self.output_directory
 
     @property
     def raw_prefix(self) -> str:
@@ -230,8 +237,8 @@ def _result(
     if masked is None:
         masked = work.run.services.secrets.masked(id.project, id.domain, work.template.security_context.secrets)
     if pods.container_of(work.template).data_config.enabled and not outcome.lost and outcome.exit_code == 0:
-        copilot.collect(work.place.outputs, interface.outputs, work.output_directory, work.raw_prefix)
-    results.mask(work.output_directory, masked)
+        copilot.collect(work.place.outputs, interface.outputs, work.results_directory, work.raw_prefix)
+    results.mask(work.results_directory, masked)
     declared = bool(interface.outputs.variables)
     around = results.Circumstances(
         name=work.name,
@@ -239,7 +246,7 @@ def _result(
         is_sidecar=work.template.type == pods.SIDECAR,
         memory_ran_out=outcome.exit_code == results.KILLED and work.run.services.memory.ran_out(),
     )
-    result = results.judge(outcome, work.output_directory, declared, around)
+    result = results.judge(outcome, work.results_directory, declared, around)
     if isinstance(result, results.Failed) and (limit := commands.limits(work).memory):
         result = results.with_memory_limit(result, outcome, limit, work.name)
     if where is not None and isinstance(result, results.Failed) and (advised := advice(result.error.message, where)):

@@ -26,7 +26,7 @@ NONE = literals_pb2.Literal(scalar=literals_pb2.Scalar(none_type=literals_pb2.Vo
 
 async def run(node: NodeRun) -> Finished:
     """Run all elements. Raises NodeFailed as soon as too few of them can succeed."""
-    array = node.node.array_node
+    array = node.array
     if array.node.WhichOneof("target") != "task_node":
         raise failed(SYSTEM, "BadSpecificationError", "flytelite runs array nodes over tasks only")
     template = node.level.library.task(array.node.task_node.reference_id)
@@ -63,7 +63,7 @@ async def _offloaded(
 
 async def _run_elements(node: NodeRun, elements: Sequence[Element]) -> None:
     """Return when all have ended, or when those that failed are too many; then the others are ended."""
-    array = node.node.array_node
+    array = node.array
     allowed = len(elements) - minimum(array, len(elements))
     places = asyncio.Semaphore(array.parallelism) if array.parallelism else None
     if places is None and array.WhichOneof("parallelism_option") is None:

@@ -83,7 +83,7 @@ class Element:
             inputs_file=node.inputs_file,
             output_directory=data.output_directory(node.output_directory / str(self.index), self.attempt),
             element=self.index,
-            overrides=node.node.array_node.node.task_node.overrides.resources,
+            overrides=node.array.node.task_node.overrides.resources,
         )
 
     async def run(self, places: asyncio.Semaphore | None) -> None:
@@ -118,7 +118,7 @@ class Element:
         return True
 
     async def _use(self, found: Artifact) -> None:
-        await data.write_literals(self.work.output_directory / data.OUTPUTS, found.outputs)
+        await data.write_literals(self.work.results_directory / data.OUTPUTS, found.outputs)
         self.outputs = found.outputs
         self.cache_status = caching.Status.CACHE_HIT
         self._change(TaskPhase.SUCCEEDED)
@@ -137,12 +137,12 @@ class Element:
     async def _remember(self) -> None:
         """An earlier engine brought the element to its end."""
         if self.phase == TaskPhase.SUCCEEDED:
-            self.outputs = await data.read_literals(self.work.output_directory / data.OUTPUTS)
+            self.outputs = await data.read_literals(self.work.results_directory / data.OUTPUTS)
         else:
             self.error = execution_pb2.ExecutionError(message=self.note.get("error", ""))
 
     async def _attempts(self) -> None:
-        allowed = max_attempts(self.node.node.array_node.node, self.template)
+        allowed = max_attempts(self.node.array.node, self.template)
         over = False
         while not over:
             cache = self._caching
@@ -183,7 +183,7 @@ class Element:
         return None
 
     async def _attempt(self) -> literals_pb2.LiteralMap | None:
-        timeout = self.node.node.array_node.node.metadata.timeout
+        timeout = self.node.array.node.metadata.timeout
         started = float(self.note.setdefault("started_at", self.node.now()))
         left = started + seconds(timeout) - self.node.now() if seconds(timeout) else None
         limit = asyncio.timeout(left)

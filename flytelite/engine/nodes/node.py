@@ -60,6 +60,7 @@ class NodeRun:
         self.pending: list[Event] = []
         self.pending_notes: dict[str, Note | None] = {}
         self.slot = Slot(None)
+        self.array: workflow_pb2.ArrayNode = node.array_node
         self.afterwards: list[Callable[[], None]] = []
         self.fields: dict[str, Any] = {}
         self.task_metadata: event_pb2.TaskNodeMetadata | None = None

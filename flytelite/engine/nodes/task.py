@@ -19,7 +19,7 @@ from flytelite.engine.catalog import Artifact
 from flytelite.engine.events import NodePhase, TaskPhase, task_event, usage
 from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.failures import NodeFailed, verdict
-from flytelite.engine.nodes import caching, dynamic
+from flytelite.engine.nodes import caching, dynamic, legacy_map
 from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.engine.nodes.progress import Progress
 from flytelite.engine.record import Note
@@ -66,6 +66,8 @@ async def _use(node: NodeRun, found: Artifact) -> Finished:
 async def _run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
     if node.note.get("dynamic") or node.note.get("futures"):
         return await dynamic.run(node, template)
+    if template.type == task_types.CONTAINER_ARRAY:
+        return await legacy_map.run(node, template)
     report = Report(node, template)
     try:
         result = await plugins.run(report.work, node.note.get("intent"), report)

@@ -16,6 +16,7 @@ from flytelite.engine.tasks.refusals import BadTaskFormat
 
 CONTAINER = "container"
 RAW_CONTAINER = "raw-container"
+CONTAINER_ARRAY = "container_array"
 CONNECTOR_PLUGIN = "connector-service"
 
 
@@ -60,7 +61,7 @@ _SERVICES = {
 }
 """Types that run in some service, reached through a connector, and the package that has that connector."""
 
-OF_THE_ENGINE = frozenset({"python-task", CONTAINER, RAW_CONTAINER, pods.SIDECAR, echo.TYPE})
+OF_THE_ENGINE = frozenset({"python-task", CONTAINER, RAW_CONTAINER, CONTAINER_ARRAY, pods.SIDECAR, echo.TYPE})
 """Types that no connector is asked for: what Flyte's helm chart enables beside connectors."""
 
 
