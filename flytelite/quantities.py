@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([eE][+-]?[0-9]{1,3}|[KMGTPE]i|[numkMGTPE])?")
 _SCALE = {
@@ -29,6 +30,7 @@ def parse(text: str) -> Fraction:
     return number * Fraction(10) ** int(suffix[1:]) if suffix else number
 
 
+@lru_cache(maxsize=1024)  # the same few limits are read for each task
 def parse_or_zero(text: str) -> Fraction:
     """The number, or 0, which means that nothing is asked for, when the text is no quantity."""
     try:

@@ -28,22 +28,28 @@ def message_digest(message: Message) -> bytes:
 
 
 def _message(message: Message) -> bytes:
-    if message.DESCRIPTOR.file.package == "google.protobuf":
+    descriptor = message.DESCRIPTOR
+    if _is_well_known(descriptor):
         # timestamps, structs and the like have a JSON of their own, unless a value is outside of JSON's range
         with suppress(ValueError, json_format.Error):
             return _json(json_format.MessageToDict(message))
-    fields = _fields(message.DESCRIPTOR)
-    return _object(name + hash_(value) for name, hash_, value in _present(fields, message))
-
-
-def _present(fields: dict[int, tuple[bytes, _Hash]], message: Message) -> Iterable[tuple[bytes, _Hash, Any]]:
-    return ((*fields[field.number], value) for field, value in message.ListFields())
+    fields = _fields(descriptor)
+    return _object([fields[field.number](value) for field, value in message.ListFields()])
 
 
 @cache
-def _fields(descriptor: Any) -> dict[int, tuple[bytes, _Hash]]:
-    """Of each field by number: the hash of its JSON name, and how its value is hashed."""
-    return {field.number: (_text(field.json_name), _field(field)) for field in descriptor.fields}
+def _is_well_known(descriptor: Any) -> bool:
+    return bool(descriptor.file.package == "google.protobuf")
+
+
+@cache
+def _fields(descriptor: Any) -> dict[int, _Hash]:
+    """Of each field by number: what makes the hash of its JSON name and then that of a value."""
+    return {field.number: _named(_text(field.json_name), _field(field)) for field in descriptor.fields}
+
+
+def _named(name: bytes, hash_: _Hash) -> _Hash:
+    return lambda value: name + hash_(value)
 
 
 def _field(field: Any) -> _Hash:

@@ -52,10 +52,10 @@ class NamedEntities:
         """Note that there is a version of that name. ``state`` other than ACTIVE (NamedEntityState) is set also when
         the name was known before; the version of ``id`` does not matter."""
         key = _key(id.resource_type, id)
-        record = self._records.edit(key)
-        if record is not None and state in (common_pb2.NAMED_ENTITY_ACTIVE, record.message.metadata.state):
+        known = self._records.get(key)
+        if known is not None and state in (common_pb2.NAMED_ENTITY_ACTIVE, known.message.metadata.state):
             return
-        stamp = timestamp_text(self._clock())
+        record, stamp = self._records.edit(key), timestamp_text(self._clock())
         if record is None:
             record = Record(key, common_pb2.NamedEntity(resource_type=id.resource_type), {"created_at": stamp})
             record.message.id.MergeFrom(
