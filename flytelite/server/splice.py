@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+_BUFFER = memoryview(bytearray(256 * 1024))
+"""What every connection reads into, one at a time. The transport of a plain protocol makes one for each read."""
 
-class Half(asyncio.Protocol):
+
+class Half(asyncio.BufferedProtocol):
     """One of two joined connections. What it reads the other writes, no faster than the other can.
 
     ``open_connections`` holds the halves that live.
@@ -23,8 +26,11 @@ class Half(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self._open.add(self)
 
-    def data_received(self, data: bytes) -> None:
-        self.other.transport.write(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.other.transport.write(bytes(_BUFFER[:nbytes]))
 
     def pause_writing(self) -> None:
         self.other.transport.pause_reading()
