@@ -11,6 +11,7 @@ import pytest
 from flyteidl.admin import execution_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
+from flyteidl.datacatalog import datacatalog_pb2
 
 from flytelite.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from flytelite.server.admin.closures import CLOSURES
@@ -177,3 +178,14 @@ def test_a_disk_that_refuses_leaves_everything(a: Any, monkeypatch: pytest.Monke
     assert a.execution("first") is not None
     assert (a.raw("first") / "out.txt").is_file()
     assert (a.settings.data_dir / "attempts/flytesnacks/development/first/n0/0/task.log").is_file()
+
+
+def test_what_the_cache_service_holds_stays(a: Any) -> None:
+    dataset = datacatalog_pb2.DatasetID(project="p", domain="d", name="n", version="v")
+    a.plane.datasets.create(datacatalog_pb2.CreateDatasetRequest(dataset={"id": dataset}))
+    (value,) = a.plane.executions.inputs(a.id("first")).literals.values()
+    artifact = datacatalog_pb2.Artifact(id="a1", dataset=dataset, data=[{"name": "x", "value": value}])
+    a.plane.artifacts.create(datacatalog_pb2.CreateArtifactRequest(artifact=artifact))
+    remove(a, "first", "second")
+    request = datacatalog_pb2.GetArtifactRequest(dataset=dataset, artifact_id="a1")
+    assert a.plane.artifacts.get(request).artifact.data[0].value == value
