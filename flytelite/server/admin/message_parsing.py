@@ -23,6 +23,7 @@ from flytelite.server.api import is_map, is_repeated
 M = TypeVar("M", bound=Message)
 _Convert = Callable[[Any], Any]
 
+_EPOCH = datetime(1970, 1, 1)  # all that is compared with it is in UTC
 _WRAPPERS = frozenset(
     f"google.protobuf.{kind}Value"
     for kind in ("Bool", "Bytes", "Double", "Float", "Int32", "Int64", "String", "UInt32", "UInt64")
@@ -47,11 +48,11 @@ def _converter(descriptor: Descriptor) -> _Convert:
     if special is not None:
         return special
     if descriptor.full_name in _WRAPPERS:
-        value = _single(descriptor.fields_by_name["value"])
+        value = _single(descriptor.fields_by_name["value"]) or _same
         return lambda document: {"value": value(document)}
     if descriptor.full_name.startswith("google.protobuf."):
         return lambda document: json_format.ParseDict(document, GetMessageClass(descriptor)())
-    fields: dict[str, tuple[str, _Convert]] = {}
+    fields: dict[str, tuple[str, _Convert | None]] = {}
 
     def convert(document: dict[str, Any]) -> dict[str, Any]:
         if not fields:  # filled at the first use, since messages contain themselves
@@ -59,17 +60,18 @@ def _converter(descriptor: Descriptor) -> _Convert:
         made = {}
         for key, value in document.items():
             name, of_value = fields[key]
-            made[name] = of_value(value)
+            made[name] = value if of_value is None else of_value(value)
         return made
 
     return convert
 
 
-def _field(field: FieldDescriptor) -> _Convert:
+def _field(field: FieldDescriptor) -> _Convert | None:
+    """None where the constructor takes the JSON as it is."""
     if is_map(field):
         return _map(field)
     convert = _single(field)
-    if not is_repeated(field):
+    if convert is None or not is_repeated(field):
         return convert
     return lambda values: [convert(value) for value in values]
 
@@ -78,7 +80,7 @@ def _map(field: FieldDescriptor) -> _Convert:
     """The values of a map cannot be made by the constructor of the message that holds it."""
     assert field.message_type is not None
     key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
-    convert_key, convert = _KEYS.get(key.cpp_type, int), _single(value)
+    convert_key, convert = _KEYS.get(key.cpp_type, int), _single(value) or _same
     if value.message_type is None:
         return lambda found: {convert_key(name): convert(item) for name, item in found.items()}
     made = GetMessageClass(value.message_type)
@@ -90,14 +92,14 @@ def _map(field: FieldDescriptor) -> _Convert:
     return convert_map
 
 
-def _single(field: FieldDescriptor) -> _Convert:
+def _single(field: FieldDescriptor) -> _Convert | None:
     if field.message_type is not None:
         return _converter(field.message_type)
     if field.enum_type is not None:
         return _enum(field.enum_type)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return lambda text: b64decode(text, validate=True)
-    return _SCALARS[field.cpp_type]
+    return _SCALARS.get(field.cpp_type)
 
 
 def _enum(enum: EnumDescriptor) -> _Convert:
@@ -105,13 +107,8 @@ def _enum(enum: EnumDescriptor) -> _Convert:
     return lambda value: value if type(value) is int else numbers[value]
 
 
-def _of_type(expected: type) -> _Convert:
-    def convert(value: Any) -> Any:
-        if type(value) is not expected:
-            raise TypeError(value)
-        return value
-
-    return convert
+def _same(value: Any) -> Any:
+    return value
 
 
 def _long(text: Any) -> int:
@@ -127,10 +124,6 @@ def _float(value: Any) -> float:
 
 
 _SCALARS: dict[int, _Convert] = {
-    FieldDescriptor.CPPTYPE_BOOL: _of_type(bool),
-    FieldDescriptor.CPPTYPE_STRING: _of_type(str),
-    FieldDescriptor.CPPTYPE_INT32: _of_type(int),
-    FieldDescriptor.CPPTYPE_UINT32: _of_type(int),
     FieldDescriptor.CPPTYPE_INT64: _long,
     FieldDescriptor.CPPTYPE_UINT64: _long,
     FieldDescriptor.CPPTYPE_DOUBLE: _float,
@@ -146,8 +139,8 @@ def _timestamp(text: str) -> dict[str, int]:
     """``2026-01-01T12:00:00.123456789Z`` as the fields of a Timestamp."""
     if text[-1] != "Z" or text[10] != "T":
         raise ValueError(text)
-    seconds = datetime.fromisoformat(f"{text[:19]}+00:00").timestamp()
-    return {"seconds": int(seconds), "nanos": _nanos(text[19:-1])}
+    since = datetime.fromisoformat(text[:19]) - _EPOCH
+    return {"seconds": since.days * 86400 + since.seconds, "nanos": _nanos(text[19:-1])}
 
 
 def _duration(text: str) -> dict[str, int]:
