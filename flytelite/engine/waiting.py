@@ -11,29 +11,29 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SPACE_SECONDS = 1.0
-"""How often a full disk is tried again: nothing tells when there is space."""
+"""How often a disk that refuses is tried again: nothing tells when there is space."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 logger = logging.getLogger(__name__)
 
 
-def is_full(error: OSError) -> bool:
-    """Whether the disk was full."""
-    return error.errno in _FULL
+def is_refusal(error: OSError) -> bool:
+    """Whether the disk itself refused: it is full, read-only, or fails. That is no fault of what was written."""
+    return error.errno in _REFUSALS
 
 
 async def until_there_is_space(step: Callable[[], Awaitable[T]]) -> T:
-    """The result of the step, which is begun anew for as long as the disk is full: an execution waits for space."""
+    """The result of the step, which is begun anew for as long as the disk refuses: an execution waits for it."""
     waiting = False
     while True:
         try:
             return await step()
         except OSError as error:
-            if not is_full(error):
+            if not is_refusal(error):
                 raise
             if not waiting:
-                logger.warning("an execution waits for space on the disk: %s", error)
+                logger.warning("an execution waits for the disk: %s", error)
             waiting = True
         await asyncio.sleep(SPACE_SECONDS)
 

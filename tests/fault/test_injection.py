@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from flytelite.errors import FlyteError, ResourceExhausted, Unavailable
+from flytelite.server.store import writer
 from flytelite.server.store.disk import Disk
 from flytelite.server.store.interface import Query, TableSchema
 from flytelite.server.store.journal import JournalStore
@@ -158,22 +159,32 @@ def run_with(fault: str, first: int, last: int, directory: Path) -> None:
     asyncio.run(store.close())
 
 
+@pytest.fixture(autouse=True)
+def short_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blanks for one or two entries, so that some are written over blanks and others beyond."""
+    monkeypatch.setattr(writer, "PADDING", b" " * 700)
+
+
 def inject(tmp_path: Path, every: int) -> None:
     calls = count_calls(tmp_path / "counted")
     assert {"create", "write", "sync", "open", "rename", "remove", "sync_directory"} <= set(calls), (
         "compaction is among it"
     )
-    sites = range(1, len(calls) + 1)
-    for number, first in enumerate(sites):
-        for offset, (fault, length) in enumerate(
-            (("short write", 1), ("ENOSPC", 1), ("EIO", 1), ("EIO", 6), ("ENOSPC", 40), ("slow", 2))
-        ):
-            if (number + offset) % every == 0:
-                run_with(fault, first, first + length - 1, tmp_path / f"{fault}-{first}-{length}")
+    for fault, length, step, kinds in (
+        ("short write", 1, 1, ("write",)),
+        ("ENOSPC", 1, 1, CALLS),
+        ("EIO", 1, 1, CALLS),
+        ("EIO", 6, 3, CALLS),
+        ("ENOSPC", 40, 3, CALLS),
+        ("slow", 2, 2, ("sync",)),
+    ):
+        sites = [number for number, call in enumerate(calls, start=1) if call in kinds]
+        for first in sites[:: step * every]:
+            run_with(fault, first, first + length - 1, tmp_path / f"{fault}-{first}-{length}")
 
 
 def test_a_fault_at_some_of_the_calls(tmp_path: Path) -> None:
-    inject(tmp_path, 61)
+    inject(tmp_path, 101)
 
 
 @pytest.mark.soak

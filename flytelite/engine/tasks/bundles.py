@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flytelite.engine.waiting import is_full
+from flytelite.engine.waiting import is_refusal
 
 FAST_EXECUTE = "pyflyte-fast-execute"
 PICKLED_CODE = "pkl.gz"
@@ -130,7 +130,7 @@ class Bundles:
                 extract(archive, temporary)
             temporary.rename(target)
         except OSError as error:
-            if is_full(error):
+            if is_refusal(error):
                 raise
             if not target.is_dir():  # else another server with the same data was quicker
                 raise UnusableBundle(f"the code bundle {archive} cannot be unpacked: {error}") from error

@@ -189,7 +189,7 @@ class Writer:
         if end <= self._room:
             return
         self._room = end
-        if growth > len(PADDING) // 4:
+        if growth > len(PADDING):
             return
         try:
             self._disk.write(segment.descriptor, PADDING, end)

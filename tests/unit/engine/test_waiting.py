@@ -9,9 +9,9 @@ import pytest
 from flytelite.engine import waiting
 
 
-def test_a_step_is_done_again_while_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_is_done_again_while_the_disk_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "SPACE_SECONDS", 0)
-    errors = [errno.ENOSPC, errno.EDQUOT, errno.ENOSPC]
+    errors = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOSPC]
 
     async def step() -> str:
         if errors:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from flytelite.server.store import orderings
+from flytelite.server.store import orderings, writer
 from flytelite.server.store.disk import Disk
 from flytelite.server.store.interface import Condition, Operator, Query, TableSchema
 from flytelite.server.store.journal import JournalStore
@@ -46,6 +46,7 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.block_rows, orderings.BLOCK_ROWS = orderings.BLOCK_ROWS, 2
+        self.padding, writer.PADDING = writer.PADDING, b" " * 100
         self.memory = MemoryStore()
         self.directory = Path(tempfile.mkdtemp())
         self.model: dict[str, dict[str, Any]] = {}
@@ -179,7 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         shutil.rmtree(self.directory)
-        orderings.BLOCK_ROWS = self.block_rows
+        orderings.BLOCK_ROWS, writer.PADDING = self.block_rows, self.padding
 
 
 TestStore = StoreMachine.TestCase
