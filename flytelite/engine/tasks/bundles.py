@@ -201,7 +201,7 @@ def _copy(source: str, target: str) -> None:
                 while os.copy_file_range(original.fileno(), copy.fileno(), COPY_BYTES):
                     pass
         except OSError as error:
-            if is_full(error):
+            if is_refusal(error):
                 raise
         else:
             shutil.copystat(source, target)
