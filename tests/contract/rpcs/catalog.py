@@ -207,6 +207,7 @@ def _lists() -> Iterator[Row]:
         ("the oldest first", everything | {"pagination": {"sortOrder": "ASCENDING"}}, shown("a1", "a2")),
         ("one", everything | {"pagination": {"limit": 1}}, shown("a2", token="1")),
         ("the next", everything | {"pagination": {"limit": 1, "token": "1"}}, shown("a1", token="2")),
+        ("more than there are", everything | {"pagination": {"limit": 4294967295}}, shown("a2", "a1")),
         ("beyond", everything | {"pagination": {"token": "7"}}, shown(token="7")),
         ("of a partition", by(eu), shown("a1")),
         ("of two partitions", by(partition("region", "us"), day), shown("a2")),
@@ -313,6 +314,7 @@ def _reservations() -> Iterator[Row]:
     yield succeeds(RELEASE, "that of another", owned | {"owner_id": "you"}, given=given, then=then)
     yield succeeds(RELEASE, "what nobody holds", owned)
     for method, request in ((RESERVE, mine), (RELEASE, owned)):
+        yield refused(method, "nothing to reserve", changed(request, reservation_id=None), "missing reservation_id")
         yield refused(method, "no owner", changed(request, owner_id=None), "missing ownerID")
         yield refused(method, "no tag", changed(request, reservation_id__tag_name=None), "missing tagName")
         yield from _id_errors(method, request, "reservation_id__dataset_id")

@@ -30,7 +30,9 @@ EXPECTED = {
 }
 LONG, ODD = "x" * 100_000, "\0😀/../%\n"
 OWN_WORDS = {
+    "artifact_id": ["artifactid"],
     "content_md5": ["is not the key of an object"],
+    "dataset_id": ["missing dataset"],
     "direction": ["sort order"],
     "email": ["notification type"],
     "expires_in": ["expiresin"],

@@ -15,8 +15,10 @@ from flyteidl.datacatalog import datacatalog_pb2
 from flytelite.errors import InvalidArgument
 from flytelite.server.admin.validation import require
 
-MAX_PAGE = 50
+PAGE = 50
 """How many a page has when the request does not say (``datacatalog/pkg/common/filters.go``)."""
+MAX_PAGE = 1000
+"""The most a page has, whatever is asked for, since the data of each artifact is read for it."""
 
 _OFFSET = re.compile(r"[0-9]{1,10}")
 _Options = datacatalog_pb2.PaginationOptions
@@ -27,7 +29,7 @@ class Page:
     """A part of a list, ordered by time of creation."""
 
     offset: int = 0
-    limit: int = MAX_PAGE
+    limit: int = PAGE
     descending: bool = True
 
     def of(self, keys: Sequence[str]) -> Sequence[str]:
@@ -58,7 +60,7 @@ def page(options: datacatalog_pb2.PaginationOptions) -> Page:
         raise InvalidArgument(f"Invalid sort key {options.sortKey}")
     if options.sortOrder not in _Options.SortOrder.values():
         raise InvalidArgument(f"Invalid sort order {options.sortOrder}")
-    return Page(offset, options.limit or MAX_PAGE, options.sortOrder == _Options.DESCENDING)
+    return Page(offset, min(options.limit or PAGE, MAX_PAGE), options.sortOrder == _Options.DESCENDING)
 
 
 def wanted(listed: str, filters: Iterable[datacatalog_pb2.SinglePropertyFilter], allowed: set[str]) -> list[Wanted]:
@@ -94,7 +96,7 @@ def _wanted(entity: str, filter: datacatalog_pb2.SinglePropertyFilter) -> Wanted
             require(value, field)
             return Wanted(entity, field, value)
     # FlyteAdmin's cache service knows no way from artifacts to these either.
-    raise InvalidArgument(f"no such entity {entity}".strip())
+    raise InvalidArgument(f"no such entity {entity}: the filter names no property that can be filtered by")
 
 
 def split(wanted: Iterable[Wanted], entity: str) -> Iterator[tuple[str, str]]:

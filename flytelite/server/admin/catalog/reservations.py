@@ -19,7 +19,7 @@ from flytelite.server.admin.catalog.tables import RESERVATIONS, plain_id, tag_ke
 from flytelite.server.admin.changes import Changes, ReservationReleased
 from flytelite.server.admin.clock import Clock
 from flytelite.server.admin.filters import timestamp_text
-from flytelite.server.admin.validation import require
+from flytelite.server.admin.validation import missing, require
 from flytelite.server.store.interface import Store
 
 MAX_HEARTBEAT = 10 * 10**9
@@ -115,6 +115,8 @@ class Reservations:
 
 def _check(id: datacatalog_pb2.ReservationID, owner: str) -> None:
     """FlyteAdmin's cache service checks nothing, and takes an empty part for any."""
+    if not id.ByteSize():
+        raise missing("reservation_id")
     checks.dataset_id(id.dataset_id, id.HasField("dataset_id"))
     require(id.tag_name, checks.TAG_NAME)
     require(owner, "ownerID")
