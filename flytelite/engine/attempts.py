@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,13 +33,16 @@ SUBMITTED = "task submitted"
 
 @dataclass(frozen=True)
 class Work:
-    """What an attempt has to do. ``unique_id`` is the node's, or that of an array's element ``element``."""
+    """What an attempt has to do. ``unique_id`` is the node's, or that of an array's element ``element``.
+
+    ``inputs`` gives the values for the command's template variables; an element's are cut out of the lists on demand.
+    """
 
     run: Run
     template: tasks_pb2.TaskTemplate
     unique_id: str
     attempt: int
-    inputs: literals_pb2.LiteralMap
+    inputs: Callable[[], literals_pb2.LiteralMap]
     inputs_file: Path
     output_directory: Path
     recovered_checkpoint: str = ""

@@ -6,6 +6,7 @@ Keys and metadata: ``flytepropeller/pkg/controller/nodes/catalog/datacatalog/tra
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import uuid
@@ -26,6 +27,7 @@ CACHE_KEY_METADATA = "cache-key-metadata"
 TASK_VERSION = "task-version"
 PROJECT, DOMAIN, EXECUTION = "exec-project", "exec-domain", "execution-name"
 NODE, ATTEMPT = "exec-node", "exec-attempt"
+DECK = "deck-file"
 UNKNOWN = "unknown"
 
 
@@ -136,10 +138,11 @@ def _hash(message: Message) -> str:
 
 @dataclass(frozen=True)
 class Artifact:
-    """Outputs that were computed before. ``metadata`` is what events say of them."""
+    """Outputs that were computed before. ``metadata`` is what events say of them, ``deck`` the file of their deck."""
 
     outputs: literals_pb2.LiteralMap
     metadata: catalog_pb2.CatalogMetadata
+    deck: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -166,12 +169,17 @@ class Catalog:
             artifact_tag=catalog_pb2.CatalogArtifactTag(artifact_id=found.id, name=key.tag),
             source_task_execution=_source(found, task),
         )
-        return Artifact(outputs, metadata)
+        return Artifact(outputs, metadata, Path(found.metadata[DECK]) if DECK in found.metadata else None)
 
     async def put(
-        self, key: Key, outputs: literals_pb2.LiteralMap, source: identifier_pb2.TaskExecutionIdentifier, replace: bool
+        self,
+        key: Key,
+        outputs: literals_pb2.LiteralMap,
+        source: identifier_pb2.TaskExecutionIdentifier,
+        replace: bool,
+        deck: Path | None = None,
     ) -> catalog_pb2.CatalogMetadata:
-        """Write an artifact's file and put it into the catalog; the metadata for the event.
+        """Write an artifact's files and put it into the catalog; the metadata for the event.
 
         An artifact that is there already stays unless it is to be replaced.
         """
@@ -179,7 +187,11 @@ class Catalog:
         if replace or self.view.artifact(key.dataset, key.tag) is None:
             path = self.directory / key.file_name[:2] / f"{key.file_name[2:40]}-{id}.pb"
             await data.write_literals(path, outputs)
-            artifact = CachedArtifact(id, str(path), _metadata(source), {TASK_VERSION: source.task_id.version})
+            told = _metadata(source)
+            kept = path.with_suffix(".html")
+            if deck is not None and await asyncio.to_thread(data.copy_file, deck, kept):
+                told[DECK] = str(kept)  # a copy, as the artifact outlives the execution that made it
+            artifact = CachedArtifact(id, str(path), told, {TASK_VERSION: source.task_id.version})
             id = self.sink.keep_artifact(key.dataset, key.tag, artifact, replace=replace)
         return catalog_pb2.CatalogMetadata(
             dataset_id=key.dataset,

@@ -98,7 +98,7 @@ async def _prepare_raw(work: Work, found: tasks_pb2.Container, grant: Grant, rem
 
     def make() -> Prepared:
         work.place.make()
-        raw.write_inputs(work.inputs, raw.input_path if engine is not None else str(work.place.inputs))
+        raw.write_inputs(work.inputs(), raw.input_path if engine is not None else str(work.place.inputs))
         return _in_engine(work, raw, grant, engine) if engine is not None else _on_host(work, raw, grant, where)
 
     prepared = await asyncio.to_thread(make)
@@ -170,7 +170,7 @@ def variables(work: Work) -> templates.Variables:
         previous_checkpoint_prefix=work.previous_checkpoint,
         per_retry_unique_key=naming.per_retry_unique_key(work.name),
         namespace=f"{work.run.id.project}-{work.run.id.domain}",
-        inputs=work.inputs,
+        inputs=work.inputs(),
         task_template_path=write_template,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from flyteidl.core import execution_pb2
 
 from flytelite.engine import data, notes
-from flytelite.engine.aborting import abort_all
+from flytelite.engine.aborting import abort_all, cascading
 from flytelite.engine.events import WORKFLOW_TERMINAL, WorkflowPhase, workflow_event
 from flytelite.engine.failures import NodeFailed
 from flytelite.engine.level import Level, Library, run_failure_node, run_level
@@ -40,6 +40,7 @@ async def execute(run: Run) -> None:
         await run_level(level, launch.inputs)
     except NodeFailed as failure:
         _advance(run, WorkflowPhase.FAILING, error=failure.error)
+        _end_eager_children(run, run.reason(failure.error.message))
         _end(run, WorkflowPhase.FAILED, error=failure.error)
         return
     _advance(run, WorkflowPhase.SUCCEEDING)
@@ -53,7 +54,17 @@ async def abort(run: Run) -> None:
     The event carries no error: it would replace the abort metadata, in which the cause is.
     """
     await abort_all(run, run.reason())
+    _end_eager_children(run, run.reason())
     _end(run, WorkflowPhase.ABORTED)
+
+
+def _end_eager_children(run: Run, reason: str) -> None:
+    """End what eager tasks have started: flytekit leaves that to the tasks, which may be gone.
+
+    Its handler of SIGTERM, which should end them, fails itself (flytekit 1.16).
+    """
+    for child in run.services.view.eager_children(run.id):
+        run.services.sink.terminate_execution(child, cascading(run, reason))
 
 
 def failed(run: Run, error: execution_pb2.ExecutionError) -> None:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flyteidl.core import compiler_pb2, execution_pb2, identifier_pb2, literals_pb2, tasks_pb2, workflow_pb2
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
@@ -21,6 +22,9 @@ from flytelite.engine.failures import SYSTEM, USER, NodeFailed, NodeTimedOut, ex
 from flytelite.engine.naming import END_NODE, START_NODE, Parent, unique_node_id
 from flytelite.engine.run import AUTO_ABORT, Run
 from flytelite.engine.waiting import end_all
+
+if TYPE_CHECKING:
+    from flytelite.engine.nodes.node import NodeRun
 
 _BLOCKING = frozenset({NodePhase.SKIPPED, NodePhase.FAILED, NodePhase.TIMED_OUT})
 
@@ -61,7 +65,7 @@ def _key(id: identifier_pb2.Identifier) -> tuple[str, str, str, str]:
 
 
 class Level:
-    """A workflow being run below ``directory``, inside the node that ``parent`` names."""
+    """A workflow being run below ``directory``, inside the node that ``parent`` names, which is ``inside``."""
 
     def __init__(
         self,
@@ -70,18 +74,22 @@ class Level:
         library: Library,
         directory: Path,
         parent: Parent | None = None,
+        *,
+        inside: NodeRun | None = None,
     ) -> None:
         self.run = run
         self.workflow = workflow
         self.library = library
         self.directory = directory
         self.parent = parent
+        self.inside = inside
         self.inputs = literals_pb2.LiteralMap()
         self.failing_reason = AUTO_ABORT if parent is None else "subworkflow failed"
         self.on_failure: Callable[[execution_pb2.ExecutionError], None] | None = None
         self.failure: execution_pb2.ExecutionError | None = None
         self.timed_out = False
         self.tasks: dict[str, asyncio.Task[NodeResult]] = {}
+        self._doomed: bool | None = None
         self._upstream = {id: list(ids.ids) for id, ids in workflow.connections.upstream.items()}
         self._aliases = {node.id: bindings.output_aliases(node) for node in workflow.template.nodes}
 
@@ -115,6 +123,11 @@ class Level:
 
     def is_doomed(self) -> bool:
         """Whether the record holds the failure of a node that ends this level."""
+        if self._doomed is None:
+            self._doomed = self._look_for_failure()
+        return self._doomed
+
+    def _look_for_failure(self) -> bool:
         if self.run.lenient:
             return False
         view = self.run.services.view
@@ -162,7 +175,10 @@ async def run_level(level: Level, inputs: literals_pb2.LiteralMap) -> literals_p
 
 
 async def run_failure_node(level: Level, error: execution_pb2.ExecutionError) -> None:
-    """Run the workflow's failure node if it has one. Raises NodeFailed when that fails."""
+    """Run the workflow's failure node if it has one. Raises NodeFailed when that fails.
+
+    When it takes too long the root fails with that, a sub-workflow with its first error.
+    """
     from flytelite.engine.nodes.lifecycle import run_node
 
     if not level.workflow.template.HasField("failure_node"):
@@ -174,7 +190,8 @@ async def run_failure_node(level: Level, error: execution_pb2.ExecutionError) ->
     try:
         await run_node(level, level.workflow.template.failure_node, original=error)
     except NodeTimedOut as late:
-        raise failed(USER, "TimedOut", "FailureNode Timed-out") from late
+        if level.parent is None:
+            raise failed(USER, "TimedOut", "FailureNode Timed-out") from late
 
 
 async def _run_nodes(level: Level) -> literals_pb2.LiteralMap:

@@ -63,9 +63,9 @@ def generated_name(execution: str, unique_id: str, attempt: int) -> str:
     return encode([execution, unique_id, str(attempt)], GENERATED_NAME_LIMIT)
 
 
-def element_id(parent: Parent | None, array_node_id: str, index: int) -> str:
+def element_id(array: Parent, index: int) -> str:
     """The unique id of one element of an array node: used in names and paths, never a node execution."""
-    return unique_node_id(parent, f"{array_node_id}-n{index}")
+    return unique_node_id(array, f"n{index}")
 
 
 def external_id(execution: str, array_unique_id: str, index: int, attempt: int) -> str:

@@ -66,7 +66,7 @@ def _may_be_connected(template: tasks_pb2.TaskTemplate) -> bool:
 
 
 async def _echo(work: Work) -> results.Succeeded | results.Failed:
-    result = echo.echo(work.template, work.inputs)
+    result = echo.echo(work.template, work.inputs())
     if isinstance(result, results.Succeeded) and result.outputs is not None:
         await data.write_literals(work.output_directory / data.OUTPUTS, result.outputs)
     return result

@@ -74,6 +74,11 @@ class ReadView(Protocol):
 
     def execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution | None: ...
 
+    def eager_children(
+        self, id: identifier_pb2.WorkflowExecutionIdentifier
+    ) -> list[identifier_pb2.WorkflowExecutionIdentifier]:
+        """The executions that eager tasks of this one have started and that have not ended."""
+
     def execution_outputs(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
         """The outputs of a SUCCEEDED execution. Raises NotFound."""
 

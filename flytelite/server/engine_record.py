@@ -23,6 +23,9 @@ from flytelite.server.admin.catalog.artifacts import Kept
 from flytelite.server.admin.control_plane import ControlPlane
 from flytelite.server.store.interface import Store, TableSchema
 
+EAGER_LABEL = "eager-exec"
+"""The label that names the execution whose eager task started this one (``EAGER_TAG_KEY`` of flytekit)."""
+
 NOTES = TableSchema("engine_notes")
 
 
@@ -65,6 +68,12 @@ class EngineRecord:
     def execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution | None:
         """The execution as it stands."""
         return self._control_plane.executions.find(id)
+
+    def eager_children(
+        self, id: identifier_pb2.WorkflowExecutionIdentifier
+    ) -> list[identifier_pb2.WorkflowExecutionIdentifier]:
+        """flytekit marks them with a label."""
+        return self._control_plane.executions.unfinished_labelled(id.project, id.domain, EAGER_LABEL, id.name)
 
     def execution_outputs(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
         """Raises NotFound."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -72,32 +71,6 @@ def test_outputs_of_a_failed_execution_are_refused(divided: Any) -> None:
         _ = divided.outputs
 
 
-def test_a_recoverable_exception_is_tried_again_until_the_retries_are_used_up(client: Any) -> None:
-    execution = client.run("faults.retrying", value=7)
-    attempts = client.attempts(execution)
-    assert [attempt.id.retry_attempt for attempt in attempts] == [0, 1, 2]
-    assert {attempt.closure.error.code for attempt in attempts} == {"USER:Recoverable"}
-    assert execution.closure.error.code == "RetriesExhausted|USER:Recoverable"
-    assert "[3/3] currentAttempt done. Last Error: USER::" in execution.closure.error.message
-    assert "not ready for 7 yet" in execution.closure.error.message
-
-
-def test_an_attempt_sees_the_checkpoint_of_the_attempt_before(client: Any) -> None:
-    execution = client.run("faults.recovering", value=1)
-    assert client.phase(execution) == "SUCCEEDED", execution.closure.error
-    assert execution.outputs["o0"] == "ready after 1"
-    assert len(client.attempts(execution)) == 2
-
-
-def test_a_process_that_leaves_is_tried_again_by_the_system(client: Any) -> None:
-    execution = client.run("faults.leaving", value=3)
-    assert client.phase(execution) == "FAILED"
-    assert execution.closure.error.code == "RetriesExhausted|Interrupted"
-    attempts = client.attempts(execution)
-    assert len(attempts) == 4
-    assert "(3)" in attempts[0].closure.error.message
-
-
 def test_a_module_missing_on_the_worker_is_named(client: Any, server: Any, pyflyte: Any, tmp_path: Path) -> None:
     (tmp_path / "half.py").write_text(HALF_REGISTERED)
     (tmp_path / "left_behind.py").write_text("VALUE = 1\n")
@@ -108,22 +81,6 @@ def test_a_module_missing_on_the_worker_is_named(client: Any, server: Any, pyfly
     assert client.phase(execution) == "FAILED"
     assert execution.closure.error.code == "USER:RuntimeError"
     assert "No module named 'left_behind'" in execution.closure.error.message
-
-
-def test_pyflyte_recovers_from_the_node_that_failed(client: Any, server: Any, pyflyte: Any, tmp_path: Path) -> None:
-    failed = client.run("faults.unprepared", place=str(tmp_path))
-    assert client.phase(failed) == "FAILED"
-    (tmp_path / "missing").write_text("3")
-    target = ["-p", "flytesnacks", "-d", "development", "--execution-id", failed.id.name]
-    printed = pyflyte("execution", *target, "recover", env=server.by_config_file).stdout
-    (name,) = re.findall(r"development:(\w+)", printed)
-    recovered = client.wait(client.remote.fetch_execution(name=name))
-    assert recovered.outputs["o0"] == 23
-    assert (tmp_path / "ledger").read_text() == "prepared\n"
-    assert {name: node.closure.phase for name, node in client.nodes(recovered).items() if name in ("n0", "n1")} == {
-        "n0": 10,  # RECOVERED
-        "n1": 3,  # SUCCEEDED
-    }
 
 
 def test_run_prints_the_outputs_and_returns_0(flytelite: Any, here: dict[str, str], faults: Path) -> None:

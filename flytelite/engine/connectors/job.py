@@ -150,7 +150,7 @@ class Job:
         )
         parts = [
             agent_pb2.ExecuteTaskSyncRequest(header=header),
-            agent_pb2.ExecuteTaskSyncRequest(inputs=self.work.inputs),
+            agent_pb2.ExecuteTaskSyncRequest(inputs=self.work.inputs()),
         ]
         try:
             resource = await self.route.client.execute(parts)
@@ -169,7 +169,7 @@ class Job:
 
         request = agent_pb2.CreateTaskRequest(
             template=await asyncio.to_thread(self._template),
-            inputs=self.work.inputs,
+            inputs=self.work.inputs(),
             output_prefix=str(self.work.output_directory),
             task_execution_metadata=self._metadata(),
         )

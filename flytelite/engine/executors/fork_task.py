@@ -35,6 +35,9 @@ STARTUP_HOOKS = frozenset({"sitecustomize", "usercustomize"})
 FAILED_FLUSH = 120
 """The interpreter's exit code when what was printed cannot be written."""
 
+EXIT_CALLBACKS_SECONDS = 5.0
+"""How long what is registered to run at the exit may take, once the task has ended."""
+
 NEVER_PRELOADED = frozenset({"cupy", "jax", "tensorflow", "torch"})
 """Libraries that may talk to a graphics processor once they are imported, which no fork survives."""
 
@@ -383,13 +386,28 @@ def _call(entrypoint: Entrypoint, argv: list[str]) -> int:
 
 
 def _leave(code: int) -> NoReturn:
-    """End as an interpreter does, but for taking itself apart."""
+    """End as an interpreter does, but for taking itself apart, and for waiting for ever."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
+        _limit_exit_callbacks(code)
         atexit._run_exitfuncs()
     except BaseException:
         sys.excepthook(*sys.exc_info())
     os._exit(code if _flush() else FAILED_FLUSH)
+
+
+def _limit_exit_callbacks(code: int) -> None:
+    """The task has ended and said how: callbacks that then wait for each other must not keep its process.
+
+    flytekit's do so when an eager task ends while its deck is being published.
+    """
+
+    def leave(*_: object) -> None:
+        _flush()
+        os._exit(code)
+
+    signal.signal(signal.SIGALRM, leave)
+    signal.setitimer(signal.ITIMER_REAL, EXIT_CALLBACKS_SECONDS)
 
 
 def _flush() -> bool:

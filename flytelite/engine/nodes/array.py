@@ -33,10 +33,11 @@ async def run(node: NodeRun) -> Finished:
     inputs = await whole_inputs(node)
     size = size_of(array, inputs)
     report = ArrayReport(node, template)
-    elements = [Element(node, template, index, report, inputs_of(array, inputs, index)) for index in range(size)]
+    own = partial(inputs_of, array, inputs)
+    elements = [Element(node, template, index, report, own) for index in range(size)]
     report.begin(elements)
     try:
-        await _run_elements(node, elements)
+        await _run_elements(node, elements, report)
     except asyncio.CancelledError:
         if not node.run.stopping:
             report.end(TaskPhase.ABORTED)
@@ -61,7 +62,7 @@ async def _offloaded(
         raise failed(UNKNOWN, "OutputSizeExceeded", str(error)) from error
 
 
-async def _run_elements(node: NodeRun, elements: Sequence[Element]) -> None:
+async def _run_elements(node: NodeRun, elements: Sequence[Element], report: ArrayReport) -> None:
     """Return when all have ended, or when those that failed are too many; then the others are ended."""
     array = node.array
     allowed = len(elements) - minimum(array, len(elements))
@@ -86,6 +87,7 @@ async def _run_elements(node: NodeRun, elements: Sequence[Element]) -> None:
         if tasks:
             await over.wait()
     finally:
+        report.ending()
         await end_all(tasks)
     for task in tasks:
         if not task.cancelled():
@@ -116,12 +118,16 @@ def size_of(array: workflow_pb2.ArrayNode, inputs: literals_pb2.LiteralMap) -> i
 
 
 def minimum(array: workflow_pb2.ArrayNode, size: int) -> int:
-    """How many elements must succeed; all of them when nothing is said."""
+    """How many elements must succeed; all of them when nothing is said.
+
+    A ratio counts as the decimal that was written, 3 of 5 for 0.6; FlytePropeller takes the 32 bit float nearest to it,
+    which is a little more, and asks for 4.
+    """
     criterion = array.WhichOneof("success_criteria")
     if criterion == "min_successes":
         return int(array.min_successes)
     if criterion == "min_success_ratio":
-        return math.ceil(float(array.min_success_ratio) * size)
+        return math.ceil(round(round(float(array.min_success_ratio), 6) * size, 6))
     return size
 
 

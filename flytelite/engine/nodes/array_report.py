@@ -37,13 +37,14 @@ class ArrayReport:
         self._changed: dict[tuple[int, int], event_pb2.ExternalResourceInfo] = {}
         self._flush: asyncio.Handle | None = None
         self._not_before = 0.0
+        self._ending = False
 
     def begin(self, elements: Sequence[Element]) -> None:
-        """Announce all elements, the first time."""
+        """Announce all elements, the first time; where there is none there is nothing to announce yet."""
         self._elements = elements
         node = self.node
         node.note["size"] = len(elements)
-        if node.phase == NodePhase.QUEUED:
+        if elements and node.phase == NodePhase.QUEUED:
             resources = [self._resource(one, TaskPhase.UNDEFINED) for one in elements]
             node.pending.append(self._event(TaskPhase.QUEUED, resources, input_uri=str(node.inputs_file)))
         node.advance(NodePhase.RUNNING)
@@ -52,14 +53,19 @@ class ArrayReport:
         """An element, or one attempt of it, came to a phase; changes within a short time are one event."""
         resource = self._resource(element, phase)
         self._changed[(resource.index, resource.retry_attempt)] = resource
-        if self._flush is None:
+        if self._flush is None and not self._ending:
             self._flush = asyncio.get_running_loop().call_at(self._not_before, self._send)
 
-    def end(self, phase: int, **fields: Any) -> None:
-        """The last event, with all elements, to go out with the node's; the elements' notes are done with."""
+    def ending(self) -> None:
+        """What happens from now on is told by the last event."""
+        self._ending = True
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
+
+    def end(self, phase: int, **fields: Any) -> None:
+        """The last event, with all elements, to go out with the node's; the elements' notes are done with."""
+        self.ending()
         for element in self._elements:
             resource = self._resource(element, element.phase)
             self._changed[(resource.index, resource.retry_attempt)] = resource
@@ -76,7 +82,7 @@ class ArrayReport:
             return
         resources = list(self._changed.values())
         self._changed.clear()
-        self.node.note["version"] = version = int(self.node.note.get("version", -1)) + 1
+        self.node.note["version"] = version = int(self.node.note.get("version", 0)) + 1
         self.node.emit(self._event(TaskPhase.RUNNING, resources, phase_version=version))
 
     def _resource(self, element: Element, phase: int) -> event_pb2.ExternalResourceInfo:
@@ -89,7 +95,7 @@ class ArrayReport:
             cache_status=element.cache_status,
             custom_info=element.usage if phase in TASK_TERMINAL else None,
         )
-        if phase == TaskPhase.RUNNING or phase in TASK_TERMINAL:
+        if element.has_log and (phase == TaskPhase.RUNNING or phase in TASK_TERMINAL):
             for link in element.log_links:
                 resource.logs.append(execution_pb2.TaskLog(name=f"{link.name}-{element.index}", uri=link.uri))
         return resource

@@ -6,8 +6,10 @@ Rules: ``flytepropeller/pkg/controller/nodes/cache.go`` and ``.../nodes/executor
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from flyteidl.core import catalog_pb2, identifier_pb2, interface_pb2, literals_pb2, tasks_pb2
 from flyteidl.event import event_pb2
@@ -24,12 +26,15 @@ Reservation = catalog_pb2.CatalogReservation
 
 @dataclass(frozen=True)
 class Caching:
-    """The cache as one task run sees it. ``interface`` has an element's outputs when it is one's."""
+    """The cache as one task run sees it. ``interface`` has an element's outputs when it is one's.
+
+    ``inputs`` is asked for when the key is needed, which for most tasks is never.
+    """
 
     run: Run
     template: tasks_pb2.TaskTemplate
     interface: interface_pb2.TypedInterface
-    inputs: literals_pb2.LiteralMap
+    inputs: Callable[[], literals_pb2.LiteralMap]
     unique_id: str
     attempt: int
 
@@ -51,7 +56,7 @@ class Caching:
     def key(self) -> Key:
         """Raises NodeFailed for a cached task without a version of its cache."""
         try:
-            return key_of(self.template, self.interface, self.inputs)
+            return key_of(self.template, self.interface, self.inputs())
         except NoCacheVersion as error:
             raise failed(SYSTEM, "CatalogCallFailed", str(error)) from error
 
@@ -86,9 +91,12 @@ class Caching:
             return found
 
     async def store(
-        self, outputs: literals_pb2.LiteralMap, node: identifier_pb2.NodeExecutionIdentifier
+        self,
+        outputs: literals_pb2.LiteralMap,
+        node: identifier_pb2.NodeExecutionIdentifier,
+        deck: Path | None = None,
     ) -> event_pb2.TaskNodeMetadata:
-        """Keep the outputs; what the last event says of it. A disk that refuses does not fail the task."""
+        """Keep the outputs and the deck; what the last event says of it. A disk that refuses does not fail the task."""
         metadata = event_pb2.TaskNodeMetadata()
         if not self.wanted:
             return metadata
@@ -96,7 +104,7 @@ class Caching:
             task_id=self.template.id, node_execution_id=node, retry_attempt=self.attempt
         )
         try:
-            catalog_key = await self._catalog.put(self.key, outputs, source, replace=self._overwrite)
+            catalog_key = await self._catalog.put(self.key, outputs, source, self._overwrite, deck)
         except OSError:
             metadata.cache_status = Status.CACHE_PUT_FAILURE
             return metadata

@@ -35,7 +35,7 @@ async def run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
         node.advance(NodePhase.DYNAMIC_RUNNING, is_parent=True, task_node_metadata=_metadata(node, closure))
     node.slot.release()
     parent = Parent(node.unique_id, node.attempt, in_dynamic_chain=True)
-    level = Level(node.run, closure.primary, Library(closure), node.output_directory, parent)
+    level = Level(node.run, closure.primary, Library(closure), node.output_directory, parent, inside=node)
     level.failing_reason = FAILING
     try:
         outputs = await run_level(level, literals_pb2.LiteralMap())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
@@ -43,18 +44,17 @@ class Element:
         template: tasks_pb2.TaskTemplate,
         index: int,
         report: ArrayReport,
-        inputs: literals_pb2.LiteralMap,
+        inputs: Callable[[int], literals_pb2.LiteralMap],
     ) -> None:
         self.node = node
         self.template = template
         self.index = index
-        self.inputs = inputs
+        self.inputs = partial(inputs, index)
         self.outputs: literals_pb2.LiteralMap | None = None
         self.error: execution_pb2.ExecutionError | None = None
         self.key = notes.element_key(node.run.id, node.unique_id, index)
         self.note = dict(node.services.view.note(self.key) or fresh_note())
         self.phase: int = int(self.note.get("phase", TaskPhase.UNDEFINED))
-        self.cache_status = 0
         self.usage: struct_pb2.Struct | None = None
         self._report = report
         self._work: attempts.Work | None = None
@@ -64,6 +64,16 @@ class Element:
     def attempt(self) -> int:
         """The number of the current attempt, from 0."""
         return int(self.note["attempt"])
+
+    @property
+    def cache_status(self) -> int:
+        """What the catalog had to do with the outputs."""
+        return int(self.note.get("cache", 0))
+
+    @property
+    def has_log(self) -> bool:
+        """Whether the current attempt is, or was, a process."""
+        return "intent" in self.note
 
     @property
     def work(self) -> attempts.Work:
@@ -77,7 +87,7 @@ class Element:
         return attempts.Work(
             run=node.run,
             template=self.template,
-            unique_id=naming.element_id(node.parent, node.node.id, self.index),
+            unique_id=naming.element_id(node.as_parent, self.index),
             attempt=self.attempt,
             inputs=self.inputs,
             inputs_file=node.inputs_file,
@@ -120,13 +130,14 @@ class Element:
     async def _use(self, found: Artifact) -> None:
         await data.write_literals(self.work.results_directory / data.OUTPUTS, found.outputs)
         self.outputs = found.outputs
-        self.cache_status = caching.Status.CACHE_HIT
+        self.note["cache"] = int(caching.Status.CACHE_HIT)
         self._change(TaskPhase.SUCCEEDED)
 
     async def _store(self) -> None:
         """Keep the outputs for runs to come, before anybody hears that there are any."""
         metadata = await self._caching.store(self.outputs or literals_pb2.LiteralMap(), self.node.id)
-        self.cache_status = metadata.cache_status
+        if metadata.cache_status:
+            self.note["cache"] = int(metadata.cache_status)
         self._change(TaskPhase.SUCCEEDED)
 
     def _fail(self, failure: NodeFailed) -> None:

@@ -35,7 +35,7 @@ async def run(node: NodeRun) -> Finished:
         closure = await _ended(node, child)
     except asyncio.CancelledError:
         if not node.run.stopping:
-            node.services.sink.terminate_execution(child, cascading(node.run, node.level.abort_reason))
+            node.services.sink.terminate_execution(child, cascading(node.run, node.abort_reason))
         raise
     if closure.phase != WorkflowPhase.SUCCEEDED:
         raise _failure(node, child, closure)

@@ -25,7 +25,7 @@ from flytelite.engine.failures import (
 )
 from flytelite.engine.level import Level, NodeResult
 from flytelite.engine.naming import END_NODE, START_NODE
-from flytelite.engine.nodes.node import Finished, NodeRun
+from flytelite.engine.nodes.node import Deadline, Finished, NodeRun
 from flytelite.engine.nodes.recovery import recovered
 
 Handler = Callable[[NodeRun], Awaitable[Finished]]
@@ -76,7 +76,7 @@ async def _run(
     run: NodeRun, original: execution_pb2.ExecutionError | None, on_queued: Callable[[], None] | None
 ) -> NodeResult:
     try:
-        finished = await _until_deadline(run, original, on_queued)
+        finished = await _to_the_end(run, original, on_queued)
     except NodeFailed as failure:
         run.advance(NodePhase.FAILED, error=failure.error)
         raise
@@ -99,30 +99,23 @@ def _abort(run: NodeRun) -> None:
         run.drop_pending()
         return
     if run.phase != NodePhase.UNDEFINED:
-        error = execution_pb2.ExecutionError(code="NodeAborted", message=run.level.abort_reason)
+        error = execution_pb2.ExecutionError(code="NodeAborted", message=run.abort_reason)
         run.advance(NodePhase.ABORTED, error=error)
 
 
-async def _until_deadline(
+async def _to_the_end(
     run: NodeRun, original: execution_pb2.ExecutionError | None, on_queued: Callable[[], None] | None
 ) -> Finished:
-    """The active deadline, twice the timeout, counts from the moment the node was queued."""
+    from flytelite.engine.nodes import task
+
     known = await _enter(run, original)
     if known is not None:
         return known
     if on_queued is not None:
         on_queued()
-    timeout = seconds(run.node.metadata.timeout)
-    if not timeout:
-        return await _attempts(run)
-    limit = asyncio.timeout(float(run.note["queued_at"]) + 2 * timeout - run.now())
-    try:
-        async with limit:
-            return await _attempts(run)
-    except TimeoutError:
-        if limit.expired():
-            raise NodeTimedOut from None
-        raise
+    if run.phase == NodePhase.QUEUED and (known := await task.reserved(run)) is not None:
+        return known
+    return await _attempts(run)
 
 
 async def _enter(run: NodeRun, original: execution_pb2.ExecutionError | None) -> Finished | None:
@@ -202,18 +195,25 @@ def _allowed(run: NodeRun) -> int:
 
 
 async def _attempt(run: NodeRun) -> Finished:
-    """One attempt; the execution deadline counts from its start."""
-    run.note.setdefault("started_at", run.now())
+    """One attempt, until it ends or the first of two deadlines passes.
+
+    The execution deadline, the timeout, counts from the attempt's start; the active deadline, twice the timeout, from
+    the moment the node was queued. What passes first decides, however long it takes to end the attempt.
+    """
+    started = float(run.note.setdefault("started_at", run.now()))
     timeout = run.node.metadata.timeout
     if not seconds(timeout):
         return await _handler(run.node)(run)
-    limit = asyncio.timeout(float(run.note["started_at"]) + seconds(timeout) - run.now())
+    execution = started + seconds(timeout)
+    active = float(run.note["queued_at"]) + 2 * seconds(timeout)
+    late = NodeTimedOut() if active <= execution else timeout_expired(timeout)
+    run.deadline = Deadline(asyncio.timeout(min(active, execution) - run.now()), late)
     try:
-        async with limit:
+        async with run.deadline.limit:
             return await _handler(run.node)(run)
     except TimeoutError:
-        if limit.expired():
-            raise timeout_expired(timeout) from None
+        if run.deadline.limit.expired():
+            raise late from None
         raise
 
 

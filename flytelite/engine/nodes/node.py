@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,15 @@ from flyteidl.event import event_pb2
 
 from flytelite.engine import data, notes, offloading
 from flytelite.engine.events import NODE_TERMINAL, NodePhase, node_event
-from flytelite.engine.failures import SYSTEM, SYSTEM_FAILURES, failed, fresh_note, next_attempt
+from flytelite.engine.failures import (
+    SYSTEM,
+    SYSTEM_FAILURES,
+    NodeFailed,
+    NodeTimedOut,
+    failed,
+    fresh_note,
+    next_attempt,
+)
 from flytelite.engine.level import Level
 from flytelite.engine.naming import START_NODE, Parent, unique_node_id
 from flytelite.engine.record import Event, Note
@@ -35,6 +45,19 @@ class Finished:
     outputs: literals_pb2.LiteralMap | None = None
     uri: Path | None = None
     phase: int = NodePhase.SUCCEEDED
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When an attempt of a node has to have ended, and what it comes to when it has not."""
+
+    limit: asyncio.Timeout
+    late: NodeFailed | NodeTimedOut
+
+    @property
+    def reason(self) -> str:
+        """Why what runs inside of the node is ended."""
+        return self.late.error.message if isinstance(self.late, NodeFailed) else "node timed out"
 
 
 class NodeRun:
@@ -61,6 +84,8 @@ class NodeRun:
         self.pending_notes: dict[str, Note | None] = {}
         self.slot = Slot(None)
         self.array: workflow_pb2.ArrayNode = node.array_node
+        self.enclosing: NodeRun | None = inside or level.inside
+        self.deadline: Deadline | None = None
         self.afterwards: list[Callable[[], None]] = []
         self.fields: dict[str, Any] = {}
         self.task_metadata: event_pb2.TaskNodeMetadata | None = None
@@ -69,6 +94,7 @@ class NodeRun:
         self.phase: int = recorded.closure.phase if recorded is not None else NodePhase.UNDEFINED
         self.note: dict[str, Any] = dict(self.services.view.note(self.key) or fresh_note())
         self._last = 0.0
+        self._output_directory: tuple[int, Path] | None = None
 
     @property
     def attempt(self) -> int:
@@ -78,9 +104,11 @@ class NodeRun:
     @property
     def output_directory(self) -> Path:
         """Where the current attempt writes its results."""
-        return data.output_directory(self.data_directory, self.attempt)
+        if self._output_directory is None or self._output_directory[0] != self.attempt:
+            self._output_directory = self.attempt, data.output_directory(self.data_directory, self.attempt)
+        return self._output_directory[1]
 
-    @property
+    @cached_property
     def inputs_file(self) -> Path:
         """The node's inputs, the same for all attempts."""
         return self.data_directory / data.INPUTS
@@ -103,10 +131,28 @@ class NodeRun:
             return None
         return self.level.library.task(self.node.task_node.reference_id)
 
+    @property
+    def abort_reason(self) -> str:
+        """Why this node is being aborted: a node that it is inside of is late, or what its level says."""
+        above = self.enclosing
+        while above is not None:
+            if above.deadline is not None and above.deadline.limit.expired():
+                return above.deadline.reason
+            above = above.enclosing
+        return self.level.abort_reason
+
     def now(self) -> float:
         """The time, never earlier than it was before for this node."""
         self._last = max(self._last, time.time(), float(self.note.get("at", 0.0)))
         return self._last
+
+    def add_task_metadata(self, metadata: event_pb2.TaskNodeMetadata) -> None:
+        """Let the events from now on tell this too; the message is not changed."""
+        told = event_pb2.TaskNodeMetadata()
+        if self.task_metadata is not None:
+            told.CopyFrom(self.task_metadata)
+        told.MergeFrom(metadata)
+        self.task_metadata = told
 
     def event(self, phase: int, **fields: Any) -> event_pb2.NodeExecutionEvent:
         """An event of this node that occurs now."""

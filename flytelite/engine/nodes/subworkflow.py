@@ -16,7 +16,7 @@ async def run(node: NodeRun) -> Finished:
     library = node.level.library
     workflow = library.workflow(node.node.workflow_node.sub_workflow_ref)
     node.advance(NodePhase.RUNNING)
-    level = Level(node.run, workflow, library, node.output_directory, node.as_parent)
+    level = Level(node.run, workflow, library, node.output_directory, node.as_parent, inside=node)
     outputs = await run_level(level, node.inputs)
     if not workflow.template.outputs:
         return Finished(outputs)

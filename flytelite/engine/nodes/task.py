@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
@@ -23,7 +24,7 @@ from flytelite.engine.nodes import caching, dynamic, legacy_map
 from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.engine.nodes.progress import Progress
 from flytelite.engine.record import Note
-from flytelite.engine.tasks import results, task_types
+from flytelite.engine.tasks import echo, results, task_types
 
 
 async def cached(node: NodeRun) -> Finished | None:
@@ -35,31 +36,46 @@ async def cached(node: NodeRun) -> Finished | None:
     return None if found is None else await _use(node, found)
 
 
+async def reserved(node: NodeRun) -> Finished | None:
+    """Wait, still queued, until no other run computes what this one would; its outputs if one has meanwhile.
+
+    No deadline of the node counts here. Raises NodeFailed.
+    """
+    template = node.template
+    if template is None or not (cache := _caching(node, template)).serialized:
+        return None
+    found = await cache.reserve()
+    return None if found is None else await _use(node, found)
+
+
 async def run(node: NodeRun) -> Finished:
-    """Run the current attempt of the task, or use what another run computed meanwhile. Raises NodeFailed."""
+    """Run the current attempt of the task. Raises NodeFailed."""
     template = node.template
     assert template is not None
     cache = _caching(node, template)
+    node.task_metadata = None
     if cache.serialized:
-        if node.phase == NodePhase.QUEUED and (found := await cache.reserve()) is not None:
-            return await _use(node, found)
+        # Held by whoever was queued, and kept by whoever runs, whatever became of it meanwhile.
         node.note["reservation"] = cache.reservation
+        node.task_metadata = event_pb2.TaskNodeMetadata(reservation_status=caching.Reservation.RESERVATION_ACQUIRED)
         node.afterwards.append(cache.release)
     finished = await _run(node, template)
-    metadata = await cache.store(finished.outputs or literals_pb2.LiteralMap(), node.id)
-    if node.task_metadata is None:
-        node.task_metadata = event_pb2.TaskNodeMetadata()
-    node.task_metadata.MergeFrom(metadata)
+    deck = node.fields.get("deck_uri")
+    outputs = finished.outputs or literals_pb2.LiteralMap()
+    node.add_task_metadata(await cache.store(outputs, node.id, Path(deck) if deck else None))
     return finished
 
 
 def _caching(node: NodeRun, template: tasks_pb2.TaskTemplate) -> caching.Caching:
-    return caching.Caching(node.run, template, template.interface, node.inputs, node.unique_id, node.attempt)
+    return caching.Caching(node.run, template, template.interface, lambda: node.inputs, node.unique_id, node.attempt)
 
 
 async def _use(node: NodeRun, found: Artifact) -> Finished:
     await data.write_literals(node.outputs_file, found.outputs)
     node.task_metadata = caching.hit(found)
+    deck = node.output_directory / data.DECK
+    if found.deck is not None and await asyncio.to_thread(data.copy_file, found.deck, deck):
+        node.fields["deck_uri"] = str(deck)
     return Finished(found.outputs, node.outputs_file)
 
 
@@ -74,14 +90,14 @@ async def _run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
     except asyncio.CancelledError:
         report.aborted()
         raise
-    node.task_metadata = event_pb2.TaskNodeMetadata(checkpoint_uri=report.work.checkpoint)
-    if isinstance(result, results.Failed):
-        await report.deck(ended=True, succeeded=False)
-        raise report.failed(result)
-    await report.deck(ended=True, succeeded=True)
-    report.succeeded()
-    if result.futures is not None:
+    await report.deck(ended=True, succeeded=isinstance(result, results.Succeeded))
+    if isinstance(result, results.Succeeded) and result.futures is not None:
+        report.succeeded()
         return await dynamic.run(node, template)
+    node.add_task_metadata(event_pb2.TaskNodeMetadata(checkpoint_uri=report.work.checkpoint))
+    if isinstance(result, results.Failed):
+        raise report.failed(result)
+    report.succeeded()
     return Finished(result.outputs, node.outputs_file)
 
 
@@ -97,7 +113,7 @@ class Report:
             template=template,
             unique_id=node.unique_id,
             attempt=node.attempt,
-            inputs=node.inputs,
+            inputs=lambda: node.inputs,
             inputs_file=node.inputs_file,
             output_directory=node.output_directory,
             recovered_checkpoint=str(node.note.get("checkpoint", "")),
@@ -175,12 +191,16 @@ class Report:
         A task that does not say whether it makes decks is looked at after success only.
         """
         wanted = self._promises_deck() or (succeeded and not self.template.metadata.HasField("generates_deck"))
+        wanted = wanted and self.template.type != echo.TYPE
         path = self.node.output_directory / data.DECK
         exists = wanted and await asyncio.to_thread(path.is_file)
         self.node.fields["deck_uri"] = str(path) if exists else ""
 
     @property
     def _logs(self) -> Sequence[execution_pb2.TaskLog]:
+        """Where to read what the attempt prints; an echo is no process and prints nothing."""
+        if self.template.type == echo.TYPE:
+            return ()
         connected = plugins.identifier(self.node.services, self.template) == task_types.CONNECTOR_PLUGIN
         return self._progress.logs if connected else self.work.log_links
 

@@ -145,9 +145,11 @@ def record(draft: Draft, message: execution_pb2.Execution) -> Record[execution_p
 
 
 def tags(draft: Draft, spec: execution_pb2.ExecutionSpec) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Key and document of each tag: labels, and tags, which have no value. Single tasks have neither."""
-    if draft.is_single_task:
-        return
+    """Key and document of each tag: labels, and tags, which have no value.
+
+    FlyteAdmin keeps none of single tasks, so that the clean-up of a failed eager workflow does not find the tasks that
+    it has started. Here it does.
+    """
     stamp = timestamp_text(draft.created_at)
     for key, value in {*spec.labels.values.items(), *((tag, "") for tag in spec.tags)}:
         yield (

@@ -216,6 +216,14 @@ class Executions:
         running = Condition("phase", Operator.IN, phases.UNFINISHED)
         return [record.message.id for record in self.records.find(Query((running,)))]
 
+    def unfinished_labelled(self, project: str, domain: str, key: str, value: str) -> builtins.list[Id]:
+        """The executions with that label that have not ended."""
+        wanted = {"key": key, "value": value, "execution_project": project, "execution_domain": domain}
+        labelled = Query(tuple(Condition(column, Operator.EQUAL, (text,)) for column, text in wanted.items()))
+        # A tag's key is that of its execution and two parts more.
+        found = (self.records.get(tag.rsplit("/", 2)[0]) for tag in self._tags.keys(labelled))
+        return [one.message.id for one in found if one is not None and one.columns["phase"] in phases.UNFINISHED]
+
     def _existing(self, id: Id) -> ExecutionRecord:
         record = self.records.get(execution_key(id))
         if record is None:

@@ -268,8 +268,8 @@ def _list() -> Iterator[Row]:
         "eq(task.name,double)": ["alone"],
         "eq(launch_plan.schedule_type,NONE)": ["run", "bad"],
         "eq(error_code,Boom)+ne(error_kind,SYSTEM)": ["bad"],
-        "eq(admin_tag.name,b)": ["bad"],
-        "value_in(execution_tag.key,b;a)": ["bad"],
+        "eq(admin_tag.name,b)": ["alone", "bad"],
+        "value_in(execution_tag.key,b;a)": ["alone", "alone", "bad"],
         "eq(mode,0)+eq(user,)": None,
     }
     for text, names in filters.items():

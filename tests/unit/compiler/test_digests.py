@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 from flyteidl.core import compiler_pb2, interface_pb2, literals_pb2, types_pb2
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    json_format,
+    message_factory,
+    struct_pb2,
+    timestamp_pb2,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +35,45 @@ def test_vectors_of_the_cache() -> None:
     variables.variables["2"].type.simple = types_pb2.INTEGER
     assert shown(variables).startswith("UxVtPm0k")
     assert shown(literals_pb2.LiteralMap()).startswith("GKw-c0Pw")
+
+
+def sample() -> Any:
+    """The message that flytestdlib/pbhash/pbhash_test.go hashes."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="sample.proto", package="sample", syntax="proto3")
+    file.dependency.extend(["google/protobuf/timestamp.proto", "google/protobuf/duration.proto"])
+    message = file.message_type.add(name="Sample")
+    pair = message.nested_type.add(name="MapValueEntry")
+    pair.options.map_entry = True
+    for number, name in enumerate(("key", "value"), 1):
+        pair.field.add(name=name, number=number, type=kinds.TYPE_STRING, label=kinds.LABEL_OPTIONAL)
+    one, many = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED
+    message.field.add(name="integer", number=1, type=kinds.TYPE_INT64, label=one)
+    message.field.add(name="float_value", number=2, type=kinds.TYPE_DOUBLE, label=one)
+    message.field.add(name="string_value", number=3, type=kinds.TYPE_STRING, label=one)
+    message.field.add(name="boolean", number=4, type=kinds.TYPE_BOOL, label=one)
+    times = (("datetime", 5, ".google.protobuf.Timestamp"), ("duration", 6, ".google.protobuf.Duration"))
+    for name, number, kind in times:
+        message.field.add(name=name, number=number, type=kinds.TYPE_MESSAGE, type_name=kind, label=one)
+    entry = ".sample.Sample.MapValueEntry"
+    message.field.add(name="map_value", number=7, type=kinds.TYPE_MESSAGE, type_name=entry, label=many)
+    message.field.add(name="collections", number=8, type=kinds.TYPE_STRING, label=many)
+    pool = descriptor_pool.DescriptorPool()
+    for known in (timestamp_pb2, duration_pb2):
+        pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    kind = message_factory.GetMessageClass(pool.FindMessageTypeByName("sample.Sample"))
+    return kind(integer=18, float_value=1.3, string_value="lets test this", boolean=True)
+
+
+def test_vectors_of_pbhash() -> None:
+    message = sample()
+    assert base64.b64encode(message_digest(message)) == b"GhPMTKvJfUPHK8U3vEmoi/wdVBx7IQSPqyjGXAZzquI="
+    message.datetime.seconds = 1553860800  # 2019-03-29T12:00:00Z
+    message.duration.nanos = 1_000_000
+    message.map_value.update(z="last", a="first")
+    message.collections.extend(["1", "2", "3"])
+    assert base64.b64encode(message_digest(message)) == b"YpWyLCP1NW0DVk3Hj64tK70H/9t+5fQlj7yyDK2lSEQ="
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,13 @@ class Ledger:
     def execution(self, id):
         return self.executions.get(_key(id))
 
+    def eager_children(self, id):
+        return [
+            one.id
+            for one in self.executions.values()
+            if one.spec.labels.values.get("eager-exec") == id.name and one.closure.phase not in WORKFLOW_TERMINAL
+        ]
+
     def execution_outputs(self, id):
         outputs = literals_pb2.LiteralMap()
         outputs.ParseFromString(Path(self.executions[_key(id)].closure.outputs.uri).read_bytes())
@@ -382,7 +389,9 @@ class Bench:
         return plan
 
     def _create_child(self, ledger, id, request):
-        plan = ledger.plans[_key(request.spec.launch_plan)]
+        plan = ledger.launch_plan(request.spec.launch_plan)
+        if plan is None:
+            raise NotFound("no such launch plan")
         closure = self.closures[plan.spec.workflow_id.name]
         inputs = literals_pb2.LiteralMap()
         for name, parameter in plan.closure.expected_inputs.parameters.items():

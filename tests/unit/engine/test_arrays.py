@@ -59,7 +59,7 @@ def test_a_map_task(bench):
     assert events[0].phase == Phase.QUEUED
     assert [resource.phase for resource in events[0].metadata.external_resources] == [Phase.UNDEFINED] * 3
     versions = [event.phase_version for event in events if event.phase == Phase.RUNNING]
-    assert versions == list(range(len(versions)))
+    assert versions == list(range(1, len(versions) + 1))
     assert versions
     assert events[-1].phase == Phase.SUCCEEDED
     assert events[-1].output_uri.endswith("n0/data/0/outputs.pb")
@@ -67,7 +67,7 @@ def test_a_map_task(bench):
     resource = events[-1].metadata.external_resources[1]
     assert resource.external_id == "exec-n0-0-n1-0"
     assert [log.name for log in resource.logs] == ["task log-1", "log file-1"]
-    assert resource.logs[0].uri == "http://localhost:30080/logs/flytesnacks/development/exec/n0-n1/0"
+    assert resource.logs[0].uri == "http://localhost:30080/logs/flytesnacks/development/exec/n0-0-n1/0"
     node = [event for event in bench.ledger.of("n0") if isinstance(event, event_pb2.NodeExecutionEvent)]
     assert all(event.is_array for event in node)
     assert bench.ledger.phases("n0")[:3] == ["QUEUED", "TE0 QUEUED", "RUNNING"]
@@ -236,6 +236,11 @@ def test_minimum():
     assert minimum(workflow_pb2.ArrayNode(), 5) == 5
     assert minimum(workflow_pb2.ArrayNode(min_successes=2), 5) == 2
     assert minimum(workflow_pb2.ArrayNode(min_success_ratio=0.5), 5) == 3
+    assert minimum(workflow_pb2.ArrayNode(min_success_ratio=0.6), 5) == 3
+    assert minimum(workflow_pb2.ArrayNode(min_success_ratio=0.6), 5000) == 3000
+    assert minimum(workflow_pb2.ArrayNode(min_success_ratio=0.55), 100) == 55
+    assert minimum(workflow_pb2.ArrayNode(min_success_ratio=0.551), 100) == 56
+    assert minimum(workflow_pb2.ArrayNode(min_success_ratio=1.0), 7) == 7
 
 
 def test_messages_are_grouped():

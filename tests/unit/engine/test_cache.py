@@ -3,7 +3,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from flyteidl.core import catalog_pb2, execution_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
+from flyteidl.core import (
+    catalog_pb2,
+    execution_pb2,
+    identifier_pb2,
+    interface_pb2,
+    literals_pb2,
+    tasks_pb2,
+    types_pb2,
+)
 
 from flytelite.engine.catalog import NoCacheVersion, inputs_hash, key_of, signature
 from flytelite.engine.record import CachedArtifact, ReservationHolder
@@ -67,6 +75,47 @@ def test_hashes_are_flytes():
     kind = types_pb2.LiteralType(simple=types_pb2.INTEGER)
     variables = {name: interface_pb2.Variable(type=kind, description=name) for name in "12"}
     assert signature(interface_pb2.VariableMap(variables=variables)) == "UxVtPm0k"
+
+
+def text(value: str) -> literals_pb2.Literal:
+    return literals_pb2.Literal(scalar=literals_pb2.Scalar(primitive=literals_pb2.Primitive(string_value=value)))
+
+
+def template(name: str) -> tasks_pb2.TaskTemplate:
+    id = identifier_pb2.Identifier(project="project", domain="domain", name=name, version="version")
+    return tasks_pb2.TaskTemplate(id=id, metadata=tasks_pb2.TaskMetadata(discovery_version="1.0.0"))
+
+
+def test_keys_are_those_of_datacatalogs_own_tests():
+    """``flytepropeller/pkg/controller/nodes/catalog/datacatalog/datacatalog_test.go``."""
+    kind = types_pb2.LiteralType(simple=types_pb2.STRING)
+    variables = interface_pb2.VariableMap(variables={"test": interface_pb2.Variable(type=kind)})
+    interface = interface_pb2.TypedInterface(inputs=variables, outputs=variables)
+    inputs = literals_pb2.LiteralMap(literals={"out1": text("output1-stringval")})
+    key = key_of(template("name"), interface, inputs)
+    assert (key.dataset.project, key.dataset.domain, key.dataset.name) == ("project", "domain", "flyte_task-name")
+    assert key.dataset.version == "1.0.0-ue5g6uuI-ue5g6uuI"
+    assert key.tag == "flyte_cached-BE6CZsMk6N3ExR_4X9EuwBgj2Jh2UwasXK3a_pM9xlY"
+    bare = key_of(template("name"), interface_pb2.TypedInterface(), literals_pb2.LiteralMap())
+    assert bare.dataset.version == "1.0.0-GKw-c0Pw-GKw-c0Pw"
+    assert bare.tag == "flyte_cached-GKw-c0PwFokMUQ6T-TUmEWnZ4_VlQ2Qpgw-vCTT0-OQ"
+
+
+def test_what_does_not_change_a_type_does_not_change_the_key():
+    """Descriptions, metadata and annotations, at any depth; all but an annotation made for the key."""
+    plain = types_pb2.LiteralType(collection_type=types_pb2.LiteralType(simple=types_pb2.STRUCT))
+    told = types_pb2.LiteralType()
+    told.CopyFrom(plain)
+    told.collection_type.metadata["title"] = "T"
+    told.collection_type.annotation.annotations["shown"] = "red"
+
+    def signed(kind, description=""):
+        variable = interface_pb2.Variable(type=kind, description=description)
+        return signature(interface_pb2.VariableMap(variables={"a": variable}))
+
+    assert signed(told, "what it is") == signed(plain)
+    told.collection_type.annotation.annotations["cache-key-metadata"] = "v2"
+    assert signed(told) != signed(plain)
 
 
 def test_a_literal_with_a_hash_counts_by_it_alone():

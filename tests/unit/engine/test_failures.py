@@ -289,29 +289,6 @@ def test_a_failing_failure_node_replaces_the_error(bench):
     assert "FileNotFoundError" in closure.error.message
 
 
-def test_a_timeout_is_retried_until_twice_its_time(bench):
-    source = (
-        HEAD
-        + """
-@task(retries=1, timeout=timedelta(seconds=1))
-def slow() -> int:
-    time.sleep(60)
-    return 1
-
-@workflow
-def wf() -> int:
-    return slow()
-"""
-    )
-    closure = bench.run(source)
-    assert closure.phase == FAILED
-    phases = bench.ledger.phases("n0")
-    assert phases.count("TE0 ABORTED") == 1
-    assert "TE1 RUNNING" in phases
-    # The second deadline of an attempt and the node's own deadline fall together.
-    assert closure.error.code in ("Timeout", "RetriesExhausted|TimeoutExpired")
-
-
 def test_a_timeout_without_retries(bench):
     source = (
         HEAD
@@ -399,3 +376,13 @@ def wf() -> int:
     assert closure.phase == FAILED
     assert (closure.error.kind, closure.error.message) == (SYSTEM, "ZeroDivisionError: a bug")
     assert bench.ledger.phases("end-node") == ["QUEUED", "ABORTED"]
+
+
+def test_what_runs_inside_of_a_late_node_is_told_why(bench):
+    closure = bench.build(SLOW)
+    inner = next(node for node in closure.primary.template.nodes if node.id == "n0")
+    inner.metadata.timeout.seconds = 1
+    inner.metadata.retries.retries = 1
+    bench.id = bench.ledger.create("exec", closure, bench.literals(marker=str(bench.directory / "marker")))
+    assert bench.go(bench.id).phase == FAILED
+    assert bench.node("n0-0-n0").closure.error.message == "task execution timeout [1s] expired"

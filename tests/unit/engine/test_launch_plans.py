@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from flyteidl.admin import common_pb2
 from flyteidl.core import execution_pb2
 
 SUCCEEDED = execution_pb2.WorkflowExecution.SUCCEEDED
@@ -86,3 +88,34 @@ def test_a_crash_while_a_child_runs(bench):
     assert bench.go(bench.id).phase == SUCCEEDED
     assert bench.outputs() == {"o0": "16"}
     assert len(bench.ledger.executions) == 2
+
+
+@pytest.mark.parametrize("how", ["abort", "failure"])
+def test_the_end_of_an_execution_ends_what_its_eager_tasks_started(bench, how):
+    """flytekit starts those executions itself, and marks them with a label."""
+    closure = bench.build(SOURCE, "child")
+    labels = common_pb2.Labels(values={"eager-exec": "exec"})
+
+    async def main():
+        propeller = bench.engine()
+        await propeller.start()
+        child = bench.ledger.create("child", closure, bench.literals(a=60, b=1), labels=labels)
+        other = bench.ledger.create("other", closure, bench.literals(a=2, b=1))
+        parent = bench.ledger.create("exec", closure, bench.literals(a=13 if how == "failure" else 60, b=1))
+        for id in (child, other):
+            propeller.launch(id)
+        await bench.ledger.until(lambda: "n0 TE0 RUNNING" in bench.ledger.lines(child))
+        propeller.launch(parent)
+        if how == "abort":
+            await bench.ledger.until(lambda: "n0 TE0 RUNNING" in bench.ledger.lines(parent))
+            bench.ledger.terminate(parent, "enough")
+            propeller.abort(parent, "enough")
+        found = [await bench.ledger.ended(id) for id in (parent, child, other)]
+        await propeller.stop()
+        return found
+
+    parent, child, other = asyncio.run(main())
+    assert parent.phase == (ABORTED if how == "abort" else FAILED)
+    assert child.phase == ABORTED
+    assert child.abort_metadata.cause.startswith("cascading abort as parent execution id [exec] aborted, reason [")
+    assert other.phase == SUCCEEDED

@@ -49,8 +49,10 @@ def test_a_long_unique_id_is_hashed_and_its_children_read_well_again():
 def test_derived_names():
     assert generated_name("a9ss8w4mnkk8zttr9p7z", "n0", 0) == "a9ss8w4mnkk8zttr9p7z-n0-0"
     assert shard("a9ss8w4mnkk8zttr9p7z-n0-0") == "oz"
-    assert element_id(None, "n5", 3) == "n5-n3"
-    assert element_id(Parent("n0", 1), "dn5", 3) == "n0-1-dn5-n3"
+    assert element_id(Parent("n5", 0), 3) == "n5-0-n3"
+    assert element_id(Parent("n0-1-dn5", 0), 3) == "n0-1-dn5-0-n3"
+    # so that an attempt's name is the external id that clients are told
+    assert generated_name("exec", element_id(Parent("n5", 0), 3), 2) == external_id("exec", "n5", 3, 2)
     assert external_id("exec", "n5", 3, 1) == "exec-n5-0-n3-1"
     assert child_execution_name("exec", "n1", 0) == "exec-n1-0"
     assert len(child_execution_name("a9ss8w4mnkk8zttr9p7z", "n1", 0)) == 14

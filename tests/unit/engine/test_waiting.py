@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 
 import pytest
+from flyteidl.core import execution_pb2
 
 from flytelite.engine import waiting
 
@@ -29,3 +31,70 @@ def test_another_error_is_the_callers() -> None:
 
     with pytest.raises(PermissionError):
         asyncio.run(waiting.until_there_is_space(step))
+
+
+IDLE = """
+import time
+from pathlib import Path
+from flytekit import LaunchPlan, map_task, task, wait_for_input, workflow
+from datetime import timedelta
+import functools
+
+@task
+def hold(n: int, place: str) -> int:
+    Path(place, f"begun{n}").touch()
+    while not Path(place, "go").exists():
+        time.sleep(0.01)
+    return n
+
+@workflow
+def child(place: str) -> int:
+    return hold(n=1, place=place)
+
+plan = LaunchPlan.get_or_create(child, "plan")
+
+@workflow
+def wf(place: str) -> tuple[int, int, list[int], int]:
+    number = wait_for_input("number", timeout=timedelta(hours=1), expected_type=int)
+    mapped = map_task(functools.partial(hold, place=place))(n=[3, 4])
+    return hold(n=2, place=place), plan(place=place), mapped, number
+"""
+
+
+def test_nothing_polls_while_an_execution_waits(bench):
+    """It waits for a person, a child, a process and elements of a map: no timer is set, so each of them is heard of."""
+    closure = bench.build(IDLE)
+    for node in closure.primary.template.nodes:
+        node.metadata.ClearField("timeout")
+    id = bench.id = bench.ledger.create("exec", closure, bench.literals(place=str(bench.directory)))
+
+    def all_wait():
+        begun = [(bench.directory / f"begun{n}").exists() for n in (1, 2, 3, 4)]
+        return all(begun) and bench.ledger.signals
+
+    async def main():
+        propeller = bench.engine()
+        await propeller.start()
+        await asyncio.to_thread(until, all_wait)
+        await asyncio.to_thread(until, lambda: not timers(loop))
+        (bench.directory / "go").touch()
+        (signal,) = bench.ledger.signals.values()
+        signal.value.CopyFrom(bench.literals(x=5).literals["x"])
+        propeller.signal_set(signal.id)
+        found = await asyncio.wait_for(bench.ledger.ended(id), 60)
+        await propeller.stop()
+        return found
+
+    def timers(loop):
+        soon = loop.time() + 5  # an idle process of the fork server has a timer of minutes
+        return [handle for handle in loop._scheduled if not handle.cancelled() and handle.when() < soon]
+
+    def until(condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        assert runner.run(main()).phase == execution_pb2.WorkflowExecution.SUCCEEDED

@@ -1,4 +1,4 @@
-"""One workflow per construct of the language, and one that nests several of them."""
+"""One workflow per construct of the language."""
 
 from __future__ import annotations
 
@@ -71,17 +71,6 @@ pair_plan = LaunchPlan.get_or_create(workflow=pair, name="constructs.pair_plan")
 @workflow
 def child(n: int) -> int:
     return add(a=pair_plan(n=n), b=1)
-
-
-@workflow
-def inner(n: int) -> int:
-    chosen = conditional("kind").if_(n == 3).then(sum_of_squares(n=n)).else_().then(square(n=n))
-    return add(a=chosen, b=total(values=map_task(square)(n=numbers(n=n))))
-
-
-@workflow
-def nested(n: int) -> int:
-    return add(a=inner(n=n), b=pair_plan(n=n))
 
 
 @task

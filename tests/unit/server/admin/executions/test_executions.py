@@ -352,6 +352,17 @@ class TestRead:
         admin.workflow_event(ids[3], Phase.FAILING)
         assert [id.name for id in admin.executions.unfinished()] == ["run-0", "run-1", "run-3"]
 
+    def test_unfinished_executions_are_found_by_a_label(self, admin):
+        def labelled(name, value):
+            return admin.run(name, labels=common_pb2.Labels(values={"eager-exec": value, "other": "parent"}))
+
+        ids = [labelled("run-0", "parent"), labelled("run-1", "parent"), labelled("run-2", "somebody")]
+        admin.workflow_event(ids[1], Phase.FAILED)
+        scope = ("flytesnacks", "development", "eager-exec")
+        assert admin.executions.unfinished_labelled(*scope, "parent") == [ids[0]]
+        assert admin.executions.unfinished_labelled(*scope, "nobody") == []
+        assert admin.executions.unfinished_labelled("flytesnacks", "production", "eager-exec", "parent") == []
+
     def test_nothing_is_found_of_an_unknown_execution(self, admin):
         id = identifier_pb2.WorkflowExecutionIdentifier(project="flytesnacks", domain="development", name="none")
         assert admin.executions.find(id) is None
