@@ -18,6 +18,7 @@ from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL
 from flytelite.engine.events import TaskPhase as Task
 
 HERE = Path(__file__).parent
+DEADLINE = 240
 
 
 @dataclass
@@ -59,8 +60,12 @@ class Stage:
         await propeller.start()
         self.over = {name: asyncio.Event() for name in self.scenarios}
         try:
-            async with asyncio.timeout(270):
+            async with asyncio.timeout(DEADLINE):
                 await asyncio.gather(*(self._run(name) for name in self.scenarios))
+        except TimeoutError:
+            waiting = [name for name, over in self.over.items() if not over.is_set()]
+            told = {name: self.bench.ledger.lines(self.ids[name])[-3:] for name in waiting if name in self.ids}
+            pytest.fail(f"not over after {DEADLINE} s: {told}")
         finally:
             await propeller.stop()
 
