@@ -239,7 +239,7 @@ def raw_path(transports, path: str) -> httpx.Response:
 )
 def test_untidy_paths_are_redirected(transports, path, clean):
     answer = raw_path(transports, path)
-    assert (answer.status_code, answer.headers["location"]) == (301, clean)
+    assert (answer.status_code, answer.headers["location"]) == (307, clean)
 
 
 def test_healthcheck_and_metrics(client):

@@ -95,7 +95,7 @@ class Gateway:
 
 
 def _redirect_to_clean_path(request: Request) -> Response | None:
-    """What Go's ServeMux does with doubled slashes and dot segments."""
+    """What Go's ServeMux does with doubled slashes and dot segments; 307 keeps the verb."""
     path: str = request.scope["path"]
     clean = "/" + posixpath.normpath(path).lstrip("/")
     if path.endswith("/") and clean != "/":
@@ -103,4 +103,4 @@ def _redirect_to_clean_path(request: Request) -> Response | None:
     if clean == path:
         return None
     query: bytes = request.scope["query_string"]
-    return RedirectResponse(quote(clean) + (f"?{query.decode('latin-1')}" if query else ""), status_code=301)
+    return RedirectResponse(quote(clean) + (f"?{query.decode('latin-1')}" if query else ""), status_code=307)
