@@ -1,8 +1,9 @@
 """What an attempt prints, on its way into the log, without the secrets in it.
 
 Run as ``python -I -S masker.py INPUT LOG``: the numbers of the descriptors to read and to write; on stdin is what to
-mask, in JSON. It ends when all who print have ended. A process of its own, because neither the attempt nor the log may
-depend on the server's life. Standard library only, and little of it.
+mask, in JSON. It ends when all who print have closed their end, or, with what is there by then, when the signal OVER
+says that the attempt is over: processes that were forked from the same parent may hold its end too. A process of its
+own, because neither the attempt nor the log may depend on the server's life. Standard library only, and little of it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterable
 
 MASK = b"***"
 CHUNK = 65536
+OVER = signal.SIGURG
+"""It does nothing to a masker that does not listen yet."""
 
 
 class Masker:
@@ -63,12 +67,21 @@ def masked(content: bytes, values: Iterable[str]) -> bytes:
 
 
 def main() -> None:
-    """Copy from one descriptor to the other until everybody has closed the first."""
+    """Copy from one descriptor to the other."""
     source, log = int(sys.argv[1]), int(sys.argv[2])
     masker = Masker(json.load(sys.stdin))
-    while piece := os.read(source, CHUNK):
+    signal.signal(OVER, lambda *_: os.set_blocking(source, False))
+    while piece := _read(source):
         _write(log, masker.feed(piece))
     _write(log, masker.end())
+
+
+def _read(source: int) -> bytes:
+    """What was printed; nothing at the end."""
+    try:
+        return os.read(source, CHUNK)
+    except BlockingIOError:
+        return b""
 
 
 def _write(log: int, content: bytes) -> None:

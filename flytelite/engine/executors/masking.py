@@ -19,10 +19,10 @@ from flytelite.engine.executors.interface import Attempt, Command, Executor, Out
 SCRIPT = Path(masker.__file__)
 PIPE = "output"
 LOCK = "masking"
-"""Held by the masker for as long as it lives."""
+"""Held by the masker for as long as it lives; in it is the number of its process."""
 
-LINGERING_SECONDS = 5.0
-"""How long the rest of the output is waited for when a process that left the attempt's group keeps the log open."""
+TELL_SECONDS = 0.05
+"""After that time a masker that was only starting is told again that the attempt is over."""
 
 
 class MaskingExecutor:
@@ -69,11 +69,18 @@ class MaskedAttempt:
     async def wait(self) -> Outcome:
         """How it ended, once it has."""
         outcome = await self.inner.wait()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(unlocked(self._lock), LINGERING_SECONDS)
-            if self._process is not None:
-                self._process.wait()  # it has ended: this only takes it off the process table
+        gone = asyncio.ensure_future(unlocked(self._lock))
+        while not gone.done():
+            self._tell()
+            await asyncio.wait([gone], timeout=TELL_SECONDS)
+        if self._process is not None:
+            self._process.wait()  # it has ended: this only takes it off the process table
         return outcome
+
+    def _tell(self) -> None:
+        """Tell the masker, which holds the lock, that the attempt is over."""
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(self._lock.read_text()), masker.OVER)
 
     def cancel(self) -> None:
         """Ask for its end."""
@@ -98,6 +105,7 @@ def _start_masker(pipe: Path, lock: Path, command: Command) -> tuple[int, subpro
                 cwd="/",
                 start_new_session=True,
             )
+            held.write(str(process.pid).encode())
         assert process.stdin is not None
         with process.stdin as values:
             values.write(json.dumps(command.masked).encode())
