@@ -78,6 +78,7 @@ class Propeller:
     async def start(self) -> None:
         """Resume every unfinished execution."""
         self._services.executor.warm()
+        await asyncio.to_thread(self._services.bundles.sweep)
         for id in self._services.view.unfinished():
             self.launch(id)
 

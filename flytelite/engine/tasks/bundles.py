@@ -91,6 +91,11 @@ class Bundles:
         self._unpacking: dict[Path, asyncio.Task[None]] = {}
         self._known: dict[_Stamp, Path] = {}
 
+    def sweep(self) -> None:
+        """Remove what an engine left that died while it unpacked; only one engine has the directory. Blocks."""
+        for path in self.directory.glob(".*"):
+            shutil.rmtree(path, ignore_errors=True)
+
     def place_known(self, distribution: str, target: Path) -> bool:
         """Copy the files of a distribution that is in the cache; False when it is not. Blocks a little."""
         unpacked = self._known.get(_stamp(distribution))

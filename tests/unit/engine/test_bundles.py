@@ -184,3 +184,13 @@ def test_a_copy_keeps_modes_times_and_links(tmp_path):
         assert os.readlink(tmp_path / name / "again.sh") == "run.sh"
     (tmp_path / "one/run.sh").write_text("changed")
     assert (tmp_path / "two/run.sh").read_text() == "abc"
+
+
+def test_what_was_being_unpacked_when_an_engine_died_is_removed(tmp_path):
+    bundle = archive(tmp_path / "code.tar.gz", [("a.py", b"1")])
+    cache = Bundles(tmp_path / "cache")
+    place(cache, bundle, tmp_path / "one")
+    (tmp_path / "cache/.half.1234/a").mkdir(parents=True)
+    cache.sweep()
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert (kept / "a.py").read_bytes() == b"1"
