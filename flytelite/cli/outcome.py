@@ -16,7 +16,9 @@ from flytelite.cli.values import type_name
 
 MOST_LOGS = 5
 MOST_LINES = 20
-MOST_BYTES = 16384
+MOST_BYTES = 64 * 1024
+FLYTEKIT = ('{"asctime": ', '"name": "flytekit"')
+"""What flytekit's own lines begin with and have in them."""
 
 
 def print_outputs(entity: Any, data: Any) -> None:
@@ -74,13 +76,17 @@ def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -
 
 
 def last_lines(log: Path) -> list[str]:
-    """The last lines of what an attempt printed; none when the log is on another machine."""
+    """The last lines that the user's code printed, without flytekit's account of the error, which is told already.
+
+    There are none when the log is on another machine.
+    """
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - MOST_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
+    lines = [line for line in lines if not (line.startswith(FLYTEKIT[0]) and FLYTEKIT[1] in line)]
     return lines if len(lines) <= MOST_LINES else ["...", *lines[-MOST_LINES:]]
 
 

@@ -7,6 +7,7 @@ import enum
 import io
 from collections import namedtuple
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import pytest
@@ -19,7 +20,7 @@ from flytekit.core.type_engine import TypeEngine
 from flytekit.types.file import FlyteFile
 
 from flytelite.cli.nodes import NodeReader, NodeView, failed_leaves
-from flytelite.cli.outcome import literal_text, print_failure, print_logs, print_outputs
+from flytelite.cli.outcome import last_lines, literal_text, print_failure, print_logs, print_outputs
 from flytelite.cli.progress import Lines, LiveTree, seconds
 
 SUCCEEDED = core_execution_pb2.NodeExecution.SUCCEEDED
@@ -172,6 +173,16 @@ def test_a_failure_is_told_where_it_began(nodes: tuple[NodeView, ...], capsys: p
     assert "Traceback of n1-0-n0" in printed
     assert "Traceback of n1:" not in printed
     assert "/logs/n1-0-n0/1.log" in printed
+
+
+def test_the_last_lines_are_those_of_the_user(tmp_path: Path) -> None:
+    log = tmp_path / "task.log"
+    theirs = '{"asctime": "2026-01-02 03:04:05", "name": "flytekit", "levelname": "ERROR", "message": "Trace: ..."}'
+    log.write_text(f"{theirs}\nabout to divide\n{theirs}\n")
+    assert last_lines(log) == ["about to divide"]
+    log.write_text("".join(f"{number}\n" for number in range(50)))
+    assert last_lines(log) == ["...", *map(str, range(30, 50))]
+    assert last_lines(tmp_path / "elsewhere.log") == []
 
 
 def test_an_execution_that_failed_without_a_node_says_its_own_reason(capsys: pytest.CaptureFixture[str]) -> None:
