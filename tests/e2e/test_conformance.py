@@ -48,8 +48,9 @@ def cache_status(node: Any) -> str:
     return str(catalog_pb2.CatalogCacheStatus.Name(node.closure.task_node_metadata.cache_status))
 
 
-def node_data(client: Any, node: Any) -> Any:
-    return client.remote.client.raw.get_node_execution_data(node_execution_pb2.NodeExecutionGetDataRequest(id=node.id))
+def node_data(client: Any, id: Any) -> Any:
+    request = node_execution_pb2.NodeExecutionGetDataRequest(id=id)
+    return client.remote.client.raw.get_node_execution_data(request)
 
 
 def test_01_an_ordinary_exception_is_never_retried(client: Any) -> None:
@@ -170,7 +171,7 @@ def add_node(client: Any, node: Any, prefix: str, found: dict[str, Any]) -> None
     id = node.metadata.spec_node_id
     if id in ("start-node", "end-node"):
         return
-    value = plain(node_data(client, node).full_outputs.literals["o0"])
+    value = plain(node_data(client, node.id.to_flyte_idl()).full_outputs.literals["o0"])
     if node.outputs is not None:  # of some kinds of nodes flytekit fetches none
         assert node.outputs.get("o0", as_type=list[int] if isinstance(value, list) else int) == value
     found[prefix + id] = value
@@ -215,7 +216,7 @@ def test_11_a_map_over_an_empty_list(client: Any) -> None:
     execution = client.run("constructs.mapped", n=0)
     assert execution.outputs["o0"] == 0
     mapped = client.nodes(execution)["n1"]
-    assert node_data(client, mapped).full_outputs.literals["o0"].collection == literals_pb2.LiteralCollection()
+    assert node_data(client, mapped.id).full_outputs.literals["o0"].collection == literals_pb2.LiteralCollection()
     (attempt,) = client.attempts(execution, "n1")
     assert attempt.closure.phase == TaskExecution.SUCCEEDED
     assert not attempt.closure.metadata.external_resources
