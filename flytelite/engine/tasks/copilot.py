@@ -14,7 +14,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import yaml
 from flyteidl.core import errors_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
@@ -60,6 +59,8 @@ class Inputs:
         if format == _JSON:
             (self.directory / "inputs.json").write_text(_go_json(values))
         elif format == _YAML:
+            import yaml  # not at the start of every server
+
             (self.directory / "inputs.yaml").write_text(yaml.safe_dump(values, allow_unicode=True))
 
     def _literal(self, literal: literals_pb2.Literal, parts: tuple[str, ...]) -> tuple[Any, literals_pb2.Literal]:
