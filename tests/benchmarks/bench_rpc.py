@@ -2,7 +2,8 @@
 
 Run as ``python tests/benchmarks/bench_rpc.py [--only reads|lists|writes ...] [--executions N] [--keep DIR]``. Reads are
 measured by turns with a grpc.aio server whose one handler does nothing, on a port of its own. The lists need a store of
-100,000 executions: some 200 MB in ``--keep``, which leaves it there for the next run, or in a temporary directory.
+100,000 executions: some 200 MB in ``--keep``, which leaves it there for the next run, or in a temporary directory. CPU
+is that of the server's process, for machines that do other things too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import bench_store
 import grpc
@@ -43,14 +44,26 @@ LIST = common_pb2.ResourceListRequest(
 )
 
 
+class Process(NamedTuple):
+    """A server."""
+
+    endpoint: str
+    pid: int
+
+    def cpu(self) -> float:
+        """The seconds of CPU that it has used so far."""
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def flytelite(data_dir: Path) -> Iterator[str]:
-    """The endpoint of a server on that directory."""
+def flytelite(data_dir: Path) -> Iterator[Process]:
+    """A server on that directory."""
     command = [sys.executable, "-m", "flytelite", "up", "--port", "0", "--executor", "subprocess"]
     subprocess.run([*command, "--data-dir", str(data_dir), "--detach"], check=True, stdout=subprocess.DEVNULL)
     running = json.loads((data_dir / "server.json").read_text())
     try:
-        yield running["endpoint"]
+        yield Process(running["endpoint"], running["pid"])
     finally:
         os.kill(running["pid"], signal.SIGTERM)
         while (data_dir / "server.json").exists():
@@ -58,12 +71,12 @@ def flytelite(data_dir: Path) -> Iterator[str]:
 
 
 @contextmanager
-def empty_server() -> Iterator[str]:
-    """The endpoint of a grpc.aio server that answers nothing with nothing."""
+def empty_server() -> Iterator[Process]:
+    """A grpc.aio server that answers nothing with nothing."""
     process = subprocess.Popen([sys.executable, __file__, "--empty"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        yield f"localhost:{process.stdout.readline().strip()}"
+        yield Process(f"localhost:{process.stdout.readline().strip()}", process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -82,8 +95,8 @@ async def serve_empty() -> None:
     await server.wait_for_termination()
 
 
-def connected(endpoint: str) -> grpc.Channel:
-    return grpc.insecure_channel(endpoint, options=[("grpc.max_receive_message_length", -1)])
+def connected(server: Process) -> grpc.Channel:
+    return grpc.insecure_channel(server.endpoint, options=[("grpc.max_receive_message_length", -1)])
 
 
 def register(admin: AdminServiceStub) -> None:
@@ -102,7 +115,7 @@ def by_turns(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, f
 
 
 def reads(place: Path) -> None:
-    with flytelite(place) as endpoint, empty_server() as empty, connected(endpoint) as ours, connected(empty) as theirs:
+    with flytelite(place) as server, empty_server() as empty, connected(server) as ours, connected(empty) as theirs:
         admin, nothing = AdminServiceStub(ours), theirs.unary_unary(EMPTY)
         register(admin)
         admin.CreateExecution(copying.execution_request("finished", "v", 1))
@@ -116,10 +129,17 @@ def reads(place: Path) -> None:
             "GetTask": lambda: admin.GetTask(task),
             "GetExecution, finished": lambda: admin.GetExecution(execution),
         }
-        print(f"{'one client, one call at a time':32}{'ms':>10}{'empty, ms':>12}{'ratio':>10}")
+        heads = ("ms", "empty, ms", "ratio", "CPU, ms", "empty", "ratio")
+        print(f"{'one client, one call at a time':32}" + "".join(f"{head:>10}" for head in heads))
         for title, call in calls.items():
+            before = server.cpu(), empty.cpu()
             ours_ms, empty_ms = by_turns(call, lambda: nothing(b""))
-            print(f"{title:32}{ours_ms:10.3f}{empty_ms:12.3f}{ours_ms / empty_ms:10.2f}")
+            spent = server.cpu() - before[0], empty.cpu() - before[1]
+            ours_cpu, empty_cpu = (seconds / READS * 1000 for seconds in spent)
+            print(
+                f"{title:32}{ours_ms:10.3f}{empty_ms:10.3f}{ours_ms / empty_ms:10.2f}"
+                f"{ours_cpu:10.3f}{empty_cpu:10.3f}{ours_cpu / empty_cpu:10.2f}"
+            )
 
 
 def lists(place: Path, kept: Path, executions: int) -> None:
@@ -130,23 +150,26 @@ def lists(place: Path, kept: Path, executions: int) -> None:
         bench_store.fill(store, {table: rows for table, rows in documents.items() if table not in parts}, executions)
     bench_store.link(store, place / "large" / "store")
     deep = common_pb2.ResourceListRequest()
-    with flytelite(place / "large") as endpoint, connected(endpoint) as channel:
+    with flytelite(place / "large") as server, connected(server) as channel:
         admin = AdminServiceStub(channel)
         first, other = [], []
+        before = server.cpu()
         for number in range(LISTS):
             first.append(bench_store.timed(lambda: admin.ListExecutions(LIST)))
             deep.CopyFrom(LIST)
             deep.token = str(executions * 7 // 10 * (number * 37 % LISTS) // LISTS)  # another page each time
             other.append(bench_store.timed(lambda: admin.ListExecutions(deep)))
+        cpu = (server.cpu() - before) / (2 * LISTS) * 1000
         assert len(admin.ListExecutions(deep).executions) == LIST.limit
     print(f"\n{f'100 of {executions:,} executions, filtered and sorted':50}{'ms':>10}")
     for title, times in ("the first page", first), ("any page, another one each time", other):
         print(f"{title:50}{statistics.median(times) * 1000:10.2f}")
+    print(f"{'CPU of the server, both together':50}{cpu:10.2f}")
 
 
-def create_tasks(endpoint: str, client: int, started: Any, seconds: float) -> tuple[int, float]:
+def create_tasks(server: Process, client: int, started: Any, seconds: float) -> tuple[int, float]:
     """Create one task after the other for so long; how many, and the median of the seconds that each took."""
-    with connected(endpoint) as channel:
+    with connected(server) as channel:
         admin, times = AdminServiceStub(channel), []
         admin.GetVersion(version_pb2.GetVersionRequest())
         requests = [copying.task_request(f"{client}-{number}") for number in range(5000)]
@@ -160,16 +183,19 @@ def create_tasks(endpoint: str, client: int, started: Any, seconds: float) -> tu
 
 
 def writes(place: Path, counts: Sequence[int] = (1, CLIENTS)) -> None:
-    print(f"\n{'CreateTask, on disk when answered':40}{'a second':>10}{'ms':>10}")
+    print(f"\n{'CreateTask, on disk when answered':40}{'a second':>10}{'ms':>10}{'CPU, ms':>10}")
     context = get_context("spawn")
     for clients in counts:
-        with flytelite(place / str(clients)) as endpoint, context.Manager() as manager, context.Pool(clients) as pool:
+        with flytelite(place / str(clients)) as server, context.Manager() as manager, context.Pool(clients) as pool:
             started = manager.Barrier(clients)
-            jobs = [(endpoint, client, started, SECONDS) for client in range(clients)]
+            before = server.cpu()
+            jobs = [(server, client, started, SECONDS) for client in range(clients)]
             results = pool.starmap(create_tasks, jobs, chunksize=1)
-        rate = sum(count for count, _ in results) / SECONDS
+            cpu = server.cpu() - before
+        created = sum(count for count, _ in results)
         title = f"{clients} client{'s' * (clients > 1)}, each a process"
-        print(f"{title:40}{rate:10.0f}{statistics.median(median for _, median in results) * 1000:10.2f}")
+        median = statistics.median(median for _, median in results) * 1000
+        print(f"{title:40}{created / SECONDS:10.0f}{median:10.2f}{cpu / created * 1000:10.2f}")
 
 
 def main() -> None:
