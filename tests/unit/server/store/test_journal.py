@@ -13,6 +13,8 @@ import pytest
 
 from flytelite.errors import FailedPrecondition, FlyteError, ResourceExhausted, Unavailable
 from flytelite.server.store.disk import Disk
+from flytelite.server.store.entries import Header, encode
+from flytelite.server.store.examination import examine
 from flytelite.server.store.interface import Query, TableSchema
 from flytelite.server.store.journal import JournalStore
 
@@ -470,3 +472,54 @@ def test_documents_on_disk_leave_memory(tmp_path: Path, runs: TableSchema) -> No
         await store.close()
 
     asyncio.run(scenario())
+
+
+def test_lines_are_written_over_blanks_which_go_in_the_end(tmp_path: Path, runs: TableSchema) -> None:
+    async def scenario() -> None:
+        store = JournalStore.open(tmp_path)
+        table = store.table(runs)
+        sizes = set()
+        for number in range(20):
+            table.put(str(number), {"name": "x"})
+            await store.durable()
+            text = last_segment(tmp_path).read_bytes()
+            assert text.rstrip(b" ").endswith(b"\n")
+            sizes.add(len(text))
+        assert len(sizes) == 1, "the file does not grow with each line"
+        await store.close()
+
+    asyncio.run(scenario())
+    assert last_segment(tmp_path).read_bytes().endswith(b"\n")
+    assert len(read(tmp_path, runs)[0]) == 20
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"entry":3,"synced":2,"tim'])
+@pytest.mark.parametrize("blanks", [1, 100_000])
+def test_blanks_that_a_killed_process_left_are_no_damage(
+    tmp_path: Path, runs: TableSchema, torn: bytes, blanks: int
+) -> None:
+    write(tmp_path, runs, "ab")
+    whole = last_segment(tmp_path).read_bytes()
+    last_segment(tmp_path).write_bytes(whole + torn + b" " * blanks)
+    examination = examine(tmp_path)
+    assert not examination.findings
+    assert (examination.torn is None) == (not torn)
+    documents, store = read(tmp_path, runs)
+    assert list(documents) == ["a", "b"]
+    assert not store.damages
+    write(tmp_path, runs, "c")
+    assert list(read(tmp_path, runs)[0]) == ["a", "b", "c"]
+    assert last_segment(tmp_path).read_bytes().startswith(whole)
+    assert b" " * 2 not in last_segment(tmp_path).read_bytes()
+
+
+def test_a_hole_between_lines_that_were_not_synced_is_a_torn_end(tmp_path: Path, runs: TableSchema) -> None:
+    """Power went while a group of lines was written over blanks: the first page of it never reached the disk."""
+    write(tmp_path, runs, "ab")
+    whole = last_segment(tmp_path).read_bytes()
+    first, second = (encode(Header(number, 2), "", [("runs", "x", 9, b"{}")])[0] for number in (3, 4))
+    last_segment(tmp_path).write_bytes(whole + b" " * len(first) + second + b" " * 50)
+    documents, store = read(tmp_path, runs)
+    assert list(documents) == ["a", "b"]
+    assert not store.damages
+    assert last_segment(tmp_path).read_bytes() == whole
