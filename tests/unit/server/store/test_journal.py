@@ -405,7 +405,7 @@ def test_relaxed_durability_waits_for_the_write_and_syncs_by_itself(tmp_path: Pa
 
     async def scenario() -> None:
         disk.go.set()
-        store = JournalStore.open(tmp_path, disk=disk, sync_every=0.2)
+        store = JournalStore.open(tmp_path, disk=disk, sync_every=2)
         table = store.table(runs)
         disk.go.clear()
         disk.syncs = 0
@@ -415,7 +415,7 @@ def test_relaxed_durability_waits_for_the_write_and_syncs_by_itself(tmp_path: Pa
             assert len(last_segment(tmp_path).read_bytes().rstrip(b" ").splitlines()) == number + 1
         assert not disk.syncs
         assert isinstance(table._rows["0"].content, bytes), "in memory until it is synced"
-        assert await asyncio.to_thread(disk.syncing.wait, 10), "nobody asked"
+        assert await asyncio.to_thread(disk.syncing.wait, 30), "nobody asked"
         disk.go.set()
         await store._synced()
         assert isinstance(table._rows["0"].content, int)
