@@ -8,6 +8,7 @@ about four.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--without-parts", action="store_true", help="only the table")
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     began = time.monotonic()
     columns = compare(arguments.quick, not arguments.without_peers)
     text = table.markdown(columns, (time.monotonic() - began) / 60)
