@@ -197,7 +197,7 @@ def _task_events() -> Iterator[Row]:
     yield _event(task_event("RETRYABLE_FAILED", 5), "RETRYABLE_FAILED", given=HAVE_ATTEMPT)
     resources = [{"external_id": "e", "index": 1, "phase": "RUNNING"}, {"external_id": "d", "phase": "QUEUED"}]
     array = task_event("RUNNING", 4, phase_version=1, metadata={"external_resources": resources})
-    then = attempt(closure={"metadata": {"external_resources": [{"external_id": "d"}, {"external_id": "e"}]}})
+    then = attempt(closure={"metadata": {"external_resources": [{"external_id": "e"}, {"external_id": "d"}]}})
     yield _event(array, "with external resources", given=HAVE_ATTEMPT, then=then)
 
 
