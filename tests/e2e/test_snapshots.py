@@ -60,7 +60,9 @@ def ran(flytelite: Any, projects: Path) -> Callable[..., str]:
     def ran(server: Any, module: str, workflow: str, *inputs: str | Path) -> str:
         at = {"FLYTELITE_ENDPOINT": server.endpoint}
         flytelite("run", projects / module, workflow, *inputs, env=at, code=None)
-        return str(flytelite("ls", "executions", "--limit", "1", "-o", "name", env=at).stdout.strip())
+        name = str(flytelite("ls", "executions", "--limit", "1", "-o", "name", env=at).stdout.strip())
+        assert name, f"{workflow} of {module} was not executed"
+        return name
 
     return ran
 
@@ -140,11 +142,11 @@ def test_what_children_and_dynamic_tasks_ran_travels_too(
     launch: Any, ran: Any, relaunched: Any, flytelite: Any, tmp_path: Path
 ) -> None:
     first = launch(tmp_path / "first")
-    workflows = ("nested", "dynamically", "mapped")
+    workflows = ("child", "sub_workflow", "dynamically", "mapped")
     names = [ran(first, "constructs/constructs.py", workflow, "--n", "3") for workflow in workflows]
     flytelite("export", tmp_path / "all.tar.gz", "--data-dir", first.data_dir)
     before = get(first, "executions/flytesnacks/development?limit=100")["executions"]
-    assert len(before) > len(names)  # `nested` has children
+    assert len(before) > len(names)  # `child` has one
     first.stop()
     shutil.rmtree(first.data_dir)
 
