@@ -34,7 +34,7 @@ def written(value: Value, kind: Kind, other_style: bool = False) -> str:
         moment = datetime.fromtimestamp(seconds, WEST if other_style else UTC).isoformat()
         return f"{moment[:19]}.{nanoseconds:09}{moment[19:] if other_style else 'Z'}"
     if kind is Kind.DURATION and other_style:
-        return f"{value}s"
+        return f"{value:.9f}s"  # Go's durations have no exponents
     return str(value)
 
 

@@ -323,7 +323,7 @@ class Universe:
             columns["updated_at"] = self._do("TerminateExecution", {"id": named(name), "cause": "enough"})
             columns |= {"phase": "ABORTING", "abort_cause": "enough"}
         columns |= self._keys(name)
-        tags = [*draft["labels"].items(), *((tag, "") for tag in draft["tags"])] if plan else []
+        tags = [*draft["labels"].items(), *((tag, "") for tag in draft["tags"])]
         tag_columns = {**_execution(name), **_times(at)}
         ran = [] if plan is None else plan.joined["workflow"]
         self._add(
