@@ -355,6 +355,8 @@ def main() -> None:
         place = arguments.measure
         print(json.dumps(asyncio.run(compaction(place)) if arguments.compaction else measure(place)))
         return
+    if arguments.keep:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.keep or arguments.place) as made:
         place = Path(made)
         kept = arguments.keep or place
