@@ -18,8 +18,9 @@ NEVER_STARTED = 3
 """The exit code of a server that never answered."""
 
 
-def test_up_prints_one_screen_and_writes_its_files(launch: Any, home: Path, tmp_path: Path) -> None:
+def test_up_prints_one_screen_and_writes_its_files(launch: Any, home: Path, tmp_path: Path, wait_until: Any) -> None:
     server = launch(tmp_path / "data")
+    wait_until(lambda: "Ctrl-C" in server.printed(), "the screen")  # it answers before it has printed
     screen = server.printed()
     assert len(screen.splitlines()) <= 24
     assert server.endpoint in screen

@@ -64,7 +64,8 @@ def test_a_map_task(bench):
     assert events[-1].phase == Phase.SUCCEEDED
     assert events[-1].output_uri.endswith("n0/data/0/outputs.pb")
     assert last_phases(bench) == {(0, 0): Phase.SUCCEEDED, (1, 0): Phase.SUCCEEDED, (2, 0): Phase.SUCCEEDED}
-    resource = events[-1].metadata.external_resources[1]
+    # In the order in which elements have changed.
+    (resource,) = [one for one in events[-1].metadata.external_resources if one.index == 1]
     assert resource.external_id == "exec-n0-0-n1-0"
     assert [log.name for log in resource.logs] == ["task log-1", "log file-1"]
     assert resource.logs[0].uri == "http://localhost:30080/logs/flytesnacks/development/exec/n0-0-n1/0"
