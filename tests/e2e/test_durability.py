@@ -26,9 +26,9 @@ def test_an_ephemeral_server_leaves_nothing(flytelite: Any, tmp_path: Path) -> N
     assert not (tmp_path / ".flytelite").exists()
 
 
-def test_relaxed_durability_survives_a_kill(launch: Any, connect: Any, tmp_path: Path) -> None:
+def test_relaxed_durability_survives_a_kill(launch: Any, connect: Any, wait_until: Any, tmp_path: Path) -> None:
     first = launch(tmp_path / "data", "--durability", "relaxed")
-    assert "power loss may cost the last second" in first.printed()
+    wait_until(lambda: "power loss may cost the last second" in first.printed(), "the warning")
     execution = connect(first).run("greetings.greeting", name="ada")
     first.stop(signal.SIGKILL)
     second = connect(launch(tmp_path / "data", "--durability", "relaxed"))

@@ -23,11 +23,15 @@ DEADLINE = 240
 
 @dataclass
 class Scenario:
-    """One execution of a golden sequence; ``{place}`` in an input is its own directory."""
+    """One execution of a golden sequence; ``{place}`` in an input is its own directory.
+
+    It starts once that of ``after`` is over, or has sent the event ``at`` if one is named.
+    """
 
     workflow: str
     inputs: dict[str, Any] = field(default_factory=dict)
     after: str = ""
+    at: str = ""
     recovers: str = ""
     make: str = ""
     change: Callable[[Any], None] | None = None
@@ -71,7 +75,9 @@ class Stage:
 
     async def _run(self, name: str) -> None:
         scenario = self.scenarios[name]
-        if scenario.after:
+        if scenario.at:
+            await self.line(scenario.after, scenario.at)
+        elif scenario.after:
             await self.over[scenario.after].wait()
         closure = self.closures[f"flow.{scenario.workflow}"]
         if scenario.change is not None:
@@ -154,7 +160,6 @@ def signal(signal_id: str, value: Any) -> Callable[[Stage, str], None]:
 
 async def release_both(stage: Stage, name: str) -> None:
     """Two runs of a serialized task: let the first one end when the other one waits."""
-    await stage.line("first", "n0 TE0 RUNNING")
     await stage.line("second", "n0 QUEUED")
     (stage.place("first") / "go").touch()
 
@@ -223,7 +228,7 @@ TASKS = {
     "hit": Scenario("kept_wf", {"n": 3}, after="populate"),
     "overwrite": Scenario("kept_wf", {"n": 3}, after="hit", spec={"overwrite_cache": True}),
     "first": Scenario("guarded_wf", {"place": "PLACE"}, drive=release_both),
-    "second": Scenario("guarded_wf", {"place": "PLACE"}),
+    "second": Scenario("guarded_wf", {"place": "PLACE"}, after="first", at="n0 TE0 RUNNING"),
     "retry": Scenario("flaky_wf", {"place": "{place}"}),
     "exhausted": Scenario("never_wf"),
     "permanent": Scenario("broken_wf"),
