@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from flytelite.errors import FlyteError
+from flytelite.server.pace import Pace
 from flytelite.server.store import segments
 from flytelite.server.store.copier import Copier, Group, Pick, Removed
 from flytelite.server.store.disk import Disk
@@ -109,6 +110,7 @@ class Compaction:
         self._folded: list[tuple[str, Folded]] = []
         self._copier = Copier(directory, disk, sealed[0].first, last)
         self._stopped: Callable[[], bool] = lambda: False
+        self._pace = Pace()
 
     async def run(self, order: int, stopped: Callable[[], bool]) -> Segment | None:
         """Write the new segment and move everything to it; None when ``stopped`` says so before it is complete.
@@ -117,6 +119,7 @@ class Compaction:
         document cannot be read; nothing has changed then.
         """
         self._stopped = stopped
+        self._pace = Pace(hurried=stopped)
         try:
             await asyncio.to_thread(self._copier.begin, dict(self._partitions.parts), order)
             for step in (self._copy_tables, self._copy_removed, self._copy_lines, self._copy_groups):
@@ -143,6 +146,7 @@ class Compaction:
                 for some in _together(picks, _size):
                     places = await asyncio.to_thread(self._copier.copy_rows, table, columns, some)
                     self._copied[table].add(some, places)
+                    await self._pace.pause()
 
     async def _copy_removed(self) -> None:
         """Write that documents of tables without partitions are no more."""
@@ -162,7 +166,8 @@ class Compaction:
                     self._lines.add(name, self._partitions.folded.pack(old), self._partitions.folded.pack(new))
                 if self._stopped():
                     return
-            await asyncio.sleep(0)
+                await self._pace.pause()
+            await self._pace.pause()
 
     def _old_line(self, name: str) -> Folded | None:
         """The line of a partition that is as it stands in the old segments."""
@@ -182,6 +187,7 @@ class Compaction:
                     self._folded.append((group.name, folded))
             if self._stopped():
                 return
+            await self._pace.pause()
 
     async def _groups(self) -> list[Group]:
         rows: dict[str, list[tuple[str, Row]]] = defaultdict(list)
@@ -202,11 +208,13 @@ class Compaction:
                 removed[name].append((table, key))
                 ours.add(name)
         groups: list[Group] = []
-        for name in ours - self._partitions.unchanged.keys() - self._partitions.folded.keys():
+        for name in ours:
+            if name in self._partitions.unchanged or name in self._partitions.folded:
+                continue
             picks = [pick for table, row in rows[name] for pick in self._pick(table, [row])]
             groups.append(Group(name, picks, removed[name], len(picks) == len(rows[name])))
             if len(groups) % LINES_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await self._pace.pause()
         return groups
 
     async def _visit(self, table: str) -> AsyncIterator[list[Row]]:
@@ -214,7 +222,7 @@ class Compaction:
         rows = iter(list(self._partitions.rows[table].values()))
         while not self._stopped() and (some := list(islice(rows, VISITED_AT_ONCE))):
             yield some
-            await asyncio.sleep(0)
+            await self._pace.pause()
 
     def _pick(self, table: str, rows: Iterable[Row]) -> list[Pick]:
         """Those rows that are in the table and whose document is on disk."""
@@ -234,18 +242,18 @@ class Compaction:
                 for row, segment, old, new in some:
                     if row.segment is segment and row.content == old and current.get(row.key) is row:
                         row.put(new, self._copier.segment)
-                await asyncio.sleep(0)
+                await self._pace.pause()
         unpack = self._partitions.folded.unpack
         lines = zip(self._lines.names, self._lines.old, self._lines.new, strict=True)
         while some_lines := list(islice(lines, LINES_AT_ONCE)):
             for name, before, after in some_lines:
                 self._partitions.refold(name, unpack(before), unpack(after))
-            await asyncio.sleep(0)
+            await self._pace.pause()
         for name, folded in self._folded:
             self._partitions.settle(name, folded, self._started)
         for _ in range(0, len(self._partitions.unchanged), LEFT_AT_ONCE):
             self._partitions.leave_some()
-            await asyncio.sleep(0)
+            await self._pace.pause()
 
 
 def _size(pick: Pick) -> int:

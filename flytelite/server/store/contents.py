@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from flytelite.server.store.disk import Disk
+from flytelite.server.store.disk import Disk, SyncedOften
 from flytelite.server.store.segments import Segment
 
 FORMAT = 2
@@ -36,6 +36,7 @@ class ContentsWriter:
         self._crc = self._size = 0
         disk.remove(self._temporary)
         self._descriptor: int | None = disk.create(self._temporary)
+        self._synced = SyncedOften(disk, self._descriptor)
 
     def write(self, line: dict[str, Any]) -> None:
         """Add a line."""
@@ -44,6 +45,7 @@ class ContentsWriter:
         self._crc = crc32(encoded, self._crc)
         self._disk.write(self._descriptor, encoded, self._size)
         self._size += len(encoded)
+        self._synced.wrote(len(encoded))
 
     def complete(self, segment_bytes: int, segment_end: str) -> None:
         """Write the last line, which says what the file belongs to (``end_of`` the segment), and give it its name."""

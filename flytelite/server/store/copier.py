@@ -9,14 +9,12 @@ from typing import NamedTuple
 
 from flytelite.server.store import contents, entries, segments
 from flytelite.server.store.contents import ContentsWriter
-from flytelite.server.store.disk import Disk
+from flytelite.server.store.disk import Disk, SyncedOften
 from flytelite.server.store.entries import REMOVED, Header, StoredChange
 from flytelite.server.store.folded import Folded
 from flytelite.server.store.interface import Scalar
 from flytelite.server.store.rows import Row
 from flytelite.server.store.segments import Segment
-
-SYNCED_AT_ONCE = 8 * 1024 * 1024
 
 Removed = tuple[str, str]
 """The table and key of a document that is no more, while an older segment may still hold it."""
@@ -49,12 +47,13 @@ class Copier:
         self._directory = directory
         self._disk = disk
         self._header = Header(last, last)
-        self._lines = self._unsynced = 0
+        self._lines = 0
         self._last_line = b""
         path = directory / segments.name(first, last)
         self._temporary = path.with_name(f"{path.name}{segments.TEMPORARY}")
         disk.remove(self._temporary)
         self.segment = Segment(path, first, last, disk.create(self._temporary))
+        self._synced = SyncedOften(disk, self.segment.descriptor)
         try:
             self._contents = ContentsWriter(path, disk)
         except OSError:
@@ -136,11 +135,8 @@ class Copier:
         self._disk.write(self.segment.descriptor, line, self.segment.size)
         self.segment.size += len(line)
         self._lines += 1
-        self._unsynced += len(line)
-        if self._unsynced > SYNCED_AT_ONCE:  # others who sync must not wait for gigabytes of ours
-            self._disk.sync(self.segment.descriptor)
-            self._unsynced = 0
         self._last_line = line
+        self._synced.wrote(len(line))
 
     def _list_partitions(self, partitions: Iterable[tuple[str, Folded]]) -> None:
         listed = list(partitions)

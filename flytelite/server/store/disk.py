@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flytelite.errors import FlyteError, ResourceExhausted, Unavailable
 
+SYNCED_AT_ONCE = 1024 * 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -62,6 +63,22 @@ class Disk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class SyncedOften:
+    """A file that grows by megabytes is synced as it grows: others who sync must not wait for all of it at its end."""
+
+    def __init__(self, disk: Disk, descriptor: int) -> None:
+        self._disk = disk
+        self._descriptor = descriptor
+        self._unsynced = 0
+
+    def wrote(self, size: int) -> None:
+        """So many bytes more were written."""
+        self._unsynced += size
+        if self._unsynced > SYNCED_AT_ONCE:
+            self._disk.sync(self._descriptor)
+            self._unsynced = 0
 
 
 def refusal(path: Path, error: OSError) -> FlyteError:

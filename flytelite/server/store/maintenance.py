@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from flytelite.errors import FlyteError
+from flytelite.server.pace import Pace
 from flytelite.server.store import contents, entries
 from flytelite.server.store.batches import Batches
 from flytelite.server.store.compaction import Compaction, choose
@@ -87,6 +88,7 @@ class Maintenance:
 
     def _read(self, unread: Sequence[Segment]) -> list[Damage]:
         damages: list[Damage] = []
+        pace = Pace()
         for segment in unread:
             offset = 0
             with segment.path.open("rb") as file:
@@ -96,6 +98,7 @@ class Maintenance:
                     if not entries.is_whole(line):
                         damages.append(Damage(segment.path, offset, "a line does not match its checksum"))
                     offset += len(line)
+                    pace.rest()
         return damages
 
     async def _compact(self, sealed: list[Segment]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flytelite.server.store.disk import Disk
+from flytelite.server.store.disk import SYNCED_AT_ONCE, Disk
 from flytelite.server.store.interface import Condition, Operator, Query, TableSchema
 from flytelite.server.store.journal import JournalStore
 
@@ -234,3 +234,32 @@ def test_old_files_stay_until_what_replaces_them_is_safe(tmp_path: Path, runs: T
     store = JournalStore.open(tmp_path / "killed")
     assert store.table(OTHER).get("precious") == {"text": "acknowledged"}
     asyncio.run(store.close())
+
+
+def test_others_who_sync_wait_for_little_of_what_is_copied(tmp_path: Path, runs: TableSchema) -> None:
+    class CountingDisk(Disk):
+        def __init__(self) -> None:
+            self.unsynced: dict[int, int] = {}
+            self.most = 0
+
+        def write(self, descriptor: int, data: bytes, offset: int) -> None:
+            super().write(descriptor, data, offset)
+            if threading.current_thread().name != "flytelite-journal":
+                self.unsynced[descriptor] = self.unsynced.get(descriptor, 0) + len(data)
+                self.most = max(self.most, self.unsynced[descriptor])
+
+        def sync(self, descriptor: int) -> None:
+            super().sync(descriptor)
+            self.unsynced[descriptor] = 0
+
+    disk = CountingDisk()
+
+    async def scenario() -> None:
+        store = JournalStore.open(tmp_path, segment_bytes=SEGMENT_BYTES, disk=disk)
+        for number in range(16):
+            store.table(runs).put(str(number), {"note": "x" * SYNCED_AT_ONCE})
+            await store.durable()
+        await store.close()
+
+    asyncio.run(scenario())
+    assert SYNCED_AT_ONCE < disk.most < 4 * SYNCED_AT_ONCE, "of 16 that were copied"
