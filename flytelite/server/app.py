@@ -99,7 +99,7 @@ async def running(settings: Settings, clock: Clock = now) -> AsyncIterator[Runni
         stack.push_async_callback(grpc.stop, 0)
         listener = Listener(
             socket,
-            grpc.address,
+            grpc.take,
             lambda: _make_app(dispatcher, settings, bucket, control_plane, store, scheduler=scheduler),
         )
         await listener.start()

@@ -1,6 +1,6 @@
 """One TCP port, two protocols, told apart by a connection's first bytes.
 
-PRI * HTTP/2.0   gRPC: spliced, byte by byte, to the gRPC server's private address
+PRI * HTTP/2.0   gRPC: handed to the gRPC server's protocol in this process
 GET, POST, …     HTTP/1: handed to uvicorn's protocol class in this process
 0x16 0x03        TLS: answered with an alert and a line in the log, for the port speaks plaintext only
 """
@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from flytelite.errors import FailedPrecondition, FlyteError, InvalidArgument, PermissionDenied
 from flytelite.server.http_side import HttpSide
-from flytelite.server.splice import splice
+from flytelite.server.open_connections import OpenConnections
 
 FIRST_BYTES_SECONDS = 10.0
 BACKLOG = 1024
@@ -24,6 +24,8 @@ BACKLOG = 1024
 _GRPC = b"PRI * HTTP/2.0"
 _TLS = b"\x16\x03"
 _TLS_ALERT = bytes.fromhex("15030100020246")  # fatal, protocol_version
+
+TakeConnection = Callable[[asyncio.Transport, bytes], None]
 
 log = logging.getLogger(__name__)
 
@@ -50,38 +52,15 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-class OpenConnections(set[Any]):
-    """Connections that live; tells when the last one is gone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._emptied: asyncio.Event | None = None
-
-    def discard(self, connection: Any) -> None:
-        super().discard(connection)
-        if self._emptied is not None and not self:
-            self._emptied.set()
-
-    async def gone(self, seconds: float) -> bool:
-        """Whether all connections ended within that time."""
-        self._emptied = asyncio.Event()
-        if self:
-            try:
-                await asyncio.wait_for(self._emptied.wait(), seconds)
-            except TimeoutError:
-                return False
-        return True
-
-
 class Listener:
-    """Accepts on a socket that ``bind`` made. ``grpc_address`` is what GrpcServer says; ``make_app`` builds the ASGI
-    application, once, in a thread, when the first HTTP connection comes (or at ``load_http``): gRPC alone needs none
-    of it.
+    """Accepts on a socket that ``bind`` made. ``take_grpc`` is what GrpcServer does with a connection that already sent
+    some bytes; ``make_app`` builds the ASGI application, once, in a thread, when the first HTTP connection comes (or at
+    ``load_http``): gRPC alone needs none of it.
     """
 
-    def __init__(self, socket: socket.socket, grpc_address: str, make_app: Callable[[], Any]) -> None:
+    def __init__(self, socket: socket.socket, take_grpc: TakeConnection, make_app: Callable[[], Any]) -> None:
         self._socket = socket
-        self.grpc_address = grpc_address
+        self.take_grpc = take_grpc
         self.connections = OpenConnections()
         self.http = HttpSide(make_app, self.connections)
         self.background: set[asyncio.Task[None]] = set()
@@ -98,9 +77,9 @@ class Listener:
         await self.http.load()
 
     async def stop(self, grace: float) -> None:
-        """Accept no more, give what runs ``grace`` seconds, then abort it.
+        """Accept no more, give what runs over HTTP ``grace`` seconds, then abort it.
 
-        Spliced connections end when the gRPC server, stopped at the same time, ends them.
+        gRPC connections end when the gRPC server, stopped at the same time, ends them.
         """
         self._server.close()
         self.http.finish()
@@ -136,7 +115,7 @@ class _Arrival(asyncio.Protocol):
         self._received += data
         received = self._received
         if received.startswith(_GRPC):
-            self._hand_over(self._to_grpc())
+            self._to_grpc()
         elif received.startswith(_TLS):
             self._refuse_tls()
         elif _GRPC.startswith(received) or _TLS.startswith(received):
@@ -158,13 +137,11 @@ class _Arrival(asyncio.Protocol):
         self._listener.background.add(task)
         task.add_done_callback(self._listener.background.discard)
 
-    async def _to_grpc(self) -> None:
-        try:
-            await splice(self.transport, self._received, self._listener.grpc_address, self._listener.connections)
-        except OSError:
-            log.exception("the gRPC server cannot be reached at %s", self._listener.grpc_address)
-            self.transport.abort()
+    def _to_grpc(self) -> None:
+        self._timer.cancel()
+        self.transport.pause_reading()
         self._listener.connections.discard(self)
+        self._listener.take_grpc(self.transport, self._received)
 
     async def _to_http(self) -> None:
         try:

@@ -175,7 +175,7 @@ async def start_transports(settings: Settings) -> Transports:
 
     listener = Listener(
         accepting,
-        grpc_server.address,
+        grpc_server.take,
         lambda: create_app(dispatcher, settings, bucket, [Route("/endless", endless)]),
     )
     await listener.start()

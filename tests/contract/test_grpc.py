@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import stat
 import struct
-from pathlib import Path
 
 import grpc
 import pytest
@@ -204,8 +202,3 @@ def test_client_that_leaves_cancels_nothing_else(transports, admin):
         assert transports.handlers.slow_started.acquire(timeout=10)
         future.cancel()
     assert admin.GetVersion(version_pb2.GetVersionRequest()).control_plane_version.Version == "v1"
-
-
-def test_private_address_is_the_owners_alone(transports):
-    directory = Path(transports.grpc.address).parent
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o700

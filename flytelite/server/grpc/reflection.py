@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
 from typing import Any
 
-import grpc
+from google.protobuf.message import DecodeError
 
-# The messages of both versions are the same on the wire.
-_METHODS = frozenset(
-    f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1alpha", "v1")
-)
+from flytelite.errors import InvalidArgument
+from flytelite.server.grpc.calls import Method, Streaming
 
 
-class Reflection(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+class Reflection:
     """Answers grpcurl and its like about the services of those names."""
 
     def __init__(self, services: Sequence[str]) -> None:
         self._services = (*services, "grpc.reflection.v1alpha.ServerReflection")
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """The reflection handler for either version of the service, None for all other methods."""
-        return _handler(self._services) if handler_call_details.method in _METHODS else None
+    def methods(self) -> dict[str, Method]:
+        """The methods of both versions by their path; their messages are the same on the wire."""
+        names = (f"grpc.reflection.{version}.ServerReflection" for version in ("v1alpha", "v1"))
+        return {f"/{name}/ServerReflectionInfo": Streaming(self._answers) for name in names}
+
+    async def _answers(self, request: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for answer in self._servicer.ServerReflectionInfo(_parsed(request), None):
+            yield answer.SerializeToString()
+
+    @cached_property
+    def _servicer(self) -> Any:
+        from grpc_reflection.v1alpha.reflection import aio  # type: ignore[attr-defined]
+
+        return aio.ReflectionServicer(self._services)  # type: ignore[attr-defined]
 
 
-@cache
-def _handler(services: tuple[str, ...]) -> grpc.RpcMethodHandler[Any, Any]:
-    from grpc_reflection.v1alpha import reflection_pb2
-    from grpc_reflection.v1alpha.reflection import aio  # type: ignore[attr-defined]
+async def _parsed(request: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
-    servicer = aio.ReflectionServicer(services)  # type: ignore[attr-defined]
-    return grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
+    async for message in request:
+        try:
+            yield ServerReflectionRequest.FromString(message)
+        except DecodeError as error:
+            raise InvalidArgument(f"the request is not a valid ServerReflectionRequest: {error}") from error

@@ -1,44 +1,49 @@
-"""FlyteError as the trailers of a gRPC answer."""
+"""Statuses as the trailers of a gRPC answer."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
-import grpc
-
-from flytelite.errors import FlyteError
+from flytelite.errors import Code, FlyteError
 from flytelite.server import api
+from flytelite.server.grpc.headers import block
 
 # flytekit accepts 32 KiB of trailers (its channel's grpc.max_metadata_size); the other trailers need some of it.
 MAX_TRAILER_BYTES = 31_000
 
-_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _UNESCAPED = "".join(chr(character) for character in range(0x20, 0x7F) if chr(character) != "%")
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: FlyteError) -> None:
-    """End the call with the error; never returns.
+def of_error(error: FlyteError) -> bytes:
+    """The header block that ends a call with the error.
 
     The text and the details (``grpc-status-details-bin``) together stay below what clients accept as trailers: when
     they would not, the details go, then the text is cut.
     """
-    message = error.message
-    trailers: tuple[tuple[str, str | bytes], ...] = ()
-    if error.details:
-        from grpc_status import rpc_status
+    headers = of_code(error.code, error.message)
+    if not error.details:
+        return headers
+    encoded = b64encode(api.status(error).SerializeToString()).rstrip(b"=")
+    if _wire_length(error.message) + len(encoded) > MAX_TRAILER_BYTES:
+        return headers
+    return headers + block((b"grpc-status-details-bin", encoded))
 
-        rich = rpc_status.to_status(api.status(error))
-        binary = sum(len(value) for _, value in rich.trailing_metadata) * 4 // 3
-        if _wire_length(message) + binary <= MAX_TRAILER_BYTES:
-            trailers = rich.trailing_metadata
-    await context.abort(_CODES[error.code], _cut(message), trailers)
+
+def of_code(code: Code, message: str) -> bytes:
+    """The header block that ends a call with a code and a text, which is cut when it is too long."""
+    text = _on_the_wire(_cut(message)).encode()
+    return block((b"grpc-status", str(int(code)).encode()), (b"grpc-message", text))
+
+
+def _on_the_wire(message: str) -> str:
+    """``grpc-message`` travels percent-encoded: whatever is not printable ASCII takes three bytes for one."""
+    return quote(message, safe=_UNESCAPED)
 
 
 def _wire_length(message: str) -> int:
-    """``grpc-message`` travels percent-encoded: whatever is not printable ASCII takes three bytes for one."""
-    return len(quote(message, safe=_UNESCAPED))
+    return len(_on_the_wire(message))
 
 
 def _cut(message: str) -> str:

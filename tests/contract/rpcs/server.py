@@ -131,7 +131,7 @@ async def _start(data_dir: Path) -> Server:
         socket.close()
         raise
     bucket = Bucket.open(settings)
-    listener = Listener(socket, grpc.address, lambda: create_app(stage, settings, bucket))
+    listener = Listener(socket, grpc.take, lambda: create_app(stage, settings, bucket))
     await listener.start()
     return Server(settings, bucket, stage, grpc, listener)
 
