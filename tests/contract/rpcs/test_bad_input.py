@@ -167,7 +167,7 @@ def with_body() -> Iterator[tuple[str, str, str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("method", "verb", "path", "good"), with_body(), ids=lambda value: value if "Service/" in value else ""
+    ("method", "verb", "path", "good"), list(with_body()), ids=lambda value: value if "Service/" in value else ""
 )
 def test_wrong_types(method: str, verb: str, path: str, good: Any, server: Server):
     """In JSON; protobuf cannot say them."""
