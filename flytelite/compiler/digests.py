@@ -27,6 +27,11 @@ def message_digest(message: Message) -> bytes:
     return _message(message)
 
 
+def is_same(one: Message, other: Message) -> bool:
+    """Whether two messages of one type have the same digest."""
+    return one == other or message_digest(one) == message_digest(other)
+
+
 def _message(message: Message) -> bytes:
     descriptor = message.DESCRIPTOR
     if _is_well_known(descriptor):

@@ -12,13 +12,14 @@ from flyteidl.admin import launch_plan_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from flytelite.compiler.digests import message_digest
+from flytelite.compiler.digests import is_same
 from flytelite.errors import AlreadyExists, Internal, InvalidArgument
 from flytelite.server.admin import phases
-from flytelite.server.admin.closures import CLOSURES, digest_of, with_id
+from flytelite.server.admin.closures import CLOSURES, digest_of
 from flytelite.server.admin.execution_settings import Config
 from flytelite.server.admin.execution_tables import EXECUTIONS, NODE_EXECUTIONS
 from flytelite.server.admin.identifiers import join
+from flytelite.server.admin.launch_plans import as_registered
 from flytelite.server.admin.literal_maps import LITERAL_MAPS, SCHEME, document_of, map_of
 from flytelite.server.admin.registry_tables import LAUNCH_PLANS, TASKS, WORKFLOWS
 from flytelite.server.admin.snapshot_tables import CARRIED, OF_EXECUTION, Entry, execution_of
@@ -117,7 +118,7 @@ class Arrivals:
             if entry.table == EXECUTIONS.name:
                 _check_same_execution(entry, mine)
                 found.add(entry.key)
-            elif entry.table in _ENTITIES and mine["extra"]["digest"] != entry.document["extra"]["digest"]:
+            elif entry.table in _ENTITIES and not _is_same(entry, Entry(entry.table, entry.key, mine)):
                 raise AlreadyExists(
                     f"{_ENTITIES[entry.table]} {entry.key} is registered here with a different structure; import into "
                     "another data directory"
@@ -206,27 +207,22 @@ def _new_digest(maps: Mapping[str, Entry], digest: str) -> str:
 
 
 def _settle_digests(entry: Entry, closures: Mapping[str, Entry]) -> None:
-    """Let a moved entry have the digests that registering the same here would compute (``Tasks``, ``Workflows`` and
-    ``LaunchPlans``); ``closures`` are by the digests that they had before."""
-    extra = entry.document["extra"]
+    """Let a moved entry refer to closures by the digests that they have now; ``closures`` are by those before."""
     if entry.table == NODE_EXECUTIONS.name:
         for holder in closure_holders(entry):
             holder["closure"] = closures[holder["closure"]].key
     elif entry.table == WORKFLOWS.name:
-        closure = closures[extra["closure"]]
-        whole = with_id(_message(closure), _message(entry).id)
-        entry.document["extra"] = {"digest": message_digest(whole).hex(), "closure": closure.key}
-    elif entry.table in _ENTITIES:
-        entry.document["extra"] = {"digest": _digest(entry)}
+        entry.document["extra"] = {"closure": closures[entry.document["extra"]["closure"]].key}
 
 
-def _digest(entry: Entry) -> str:
-    message = _message(entry)
-    if entry.table == TASKS.name:
-        return message_digest(message.closure.compiled_task).hex()
-    for field_name in ("state", "created_at", "updated_at"):
-        message.closure.ClearField(field_name)
-    return message_digest(message).hex()
+def _is_same(one: Entry, other: Entry) -> bool:
+    """Whether two documents of one key are of tasks, workflows or launch plans with the same structure."""
+    if one.table == WORKFLOWS.name:
+        return bool(one.document["extra"]["closure"] == other.document["extra"]["closure"])
+    mine, theirs = _message(one), _message(other)
+    if one.table == TASKS.name:
+        return is_same(mine.closure.compiled_task, theirs.closure.compiled_task)
+    return is_same(as_registered(mine), as_registered(theirs))
 
 
 def _check_same_execution(entry: Entry, mine: Document) -> None:

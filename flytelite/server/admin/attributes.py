@@ -219,6 +219,8 @@ class Attributes:
         return matchable_resource_pb2.ListMatchableAttributesResponse(configurations=[row.message for row in rows])
 
     def _find(self, level: Level, kind: int) -> matchable_resource_pb2.MatchableAttributesConfiguration | None:
+        if not len(self._records.table):
+            return None  # as on most machines, and asked at each task and execution
         for candidate in level.above():
             record = self._records.get(_key(candidate, kind))
             if record is not None:

@@ -14,6 +14,7 @@ from flyteidl.core import compiler_pb2, identifier_pb2
 from google.protobuf import json_format
 
 from flytelite.errors import InvalidArgument
+from flytelite.server.admin.message_printing import print_message
 from flytelite.server.admin.records import Records
 from flytelite.server.store.interface import Store, TableSchema
 
@@ -34,7 +35,7 @@ class Closures:
         """
         content = without_id(closure)
         try:
-            document = json_format.MessageToDict(content)
+            document = print_message(content)
         except (json_format.SerializeToJsonError, ValueError) as error:
             raise InvalidArgument(f"the workflow cannot be kept: {error}") from error
         digest = digest_of(document)

@@ -10,7 +10,6 @@ from typing import Any
 
 from flyteidl.admin import event_pb2, execution_pb2
 from flyteidl.core import identifier_pb2
-from google.protobuf import json_format
 
 from flytelite.config import Settings
 from flytelite.errors import NotFound
@@ -27,6 +26,7 @@ from flytelite.server.admin.identifiers import (
     text,
 )
 from flytelite.server.admin.literal_maps import LiteralMaps
+from flytelite.server.admin.message_printing import print_message
 from flytelite.server.admin.node_executions import NodeExecutions
 from flytelite.server.admin.records import Record
 from flytelite.server.admin.task_executions import TaskExecutions
@@ -190,7 +190,7 @@ class Events:
         dynamic = event.task_node_metadata.dynamic_workflow
         if dynamic.HasField("compiled_workflow"):
             record.extra["dynamic_workflow"] = {
-                "id": json_format.MessageToDict(dynamic.compiled_workflow.primary.template.id),
+                "id": print_message(dynamic.compiled_workflow.primary.template.id),
                 "closure": self._closures.put(dynamic.compiled_workflow),
             }
 

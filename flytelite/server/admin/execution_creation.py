@@ -14,7 +14,7 @@ from typing import Any
 
 from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2
 from flyteidl.core import identifier_pb2
-from google.protobuf import json_format, timestamp_pb2
+from google.protobuf import timestamp_pb2
 
 from flytelite.errors import InvalidArgument
 from flytelite.server.admin import phases, validation
@@ -22,6 +22,7 @@ from flytelite.server.admin.execution_settings import Config, Platform
 from flytelite.server.admin.execution_tables import ENTITY_PARTS
 from flytelite.server.admin.filters import timestamp_text
 from flytelite.server.admin.identifiers import entity_key, execution_key, join
+from flytelite.server.admin.message_printing import print_message
 from flytelite.server.admin.projects import Projects
 from flytelite.server.admin.records import Record
 
@@ -140,7 +141,7 @@ def record(draft: Draft, message: execution_pb2.Execution) -> Record[execution_p
         "state": execution_pb2.EXECUTION_ACTIVE,
         **_launched(draft),
     }
-    extra = {"config": json_format.MessageToDict(draft.config), **draft.platform.document()}
+    extra = {"config": print_message(draft.config), **draft.platform.document()}
     return Record(execution_key(draft.id), message, columns, extra)
 
 

@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from flytelite.config import Settings
 from flytelite.errors import InvalidArgument
 from flytelite.server.admin.attributes import Attributes
+from flytelite.server.admin.message_printing import print_message
 from flytelite.server.admin.projects import Projects
 
 Config: TypeAlias = matchable_resource_pb2.WorkflowExecutionConfig
@@ -32,7 +33,7 @@ class Platform:
     def document(self) -> dict[str, Any]:
         """As JSON, without what says nothing."""
         messages = {"task_resources": self.task_resources, "plugin_overrides": self.plugin_overrides}
-        return {name: json_format.MessageToDict(message) for name, message in messages.items() if message.ByteSize()}
+        return {name: print_message(message) for name, message in messages.items() if message.ByteSize()}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Platform:

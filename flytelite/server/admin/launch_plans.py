@@ -12,7 +12,7 @@ from flyteidl.admin import common_pb2, launch_plan_pb2
 from flyteidl.core import identifier_pb2, interface_pb2
 from google.protobuf import timestamp_pb2
 
-from flytelite.compiler.digests import message_digest
+from flytelite.compiler.digests import is_same
 from flytelite.errors import AlreadyExists, InvalidArgument, NotFound
 from flytelite.server.admin import registry_tables
 from flytelite.server.admin.clock import Clock, now
@@ -83,16 +83,15 @@ class LaunchPlans:
     ) -> launch_plan_pb2.LaunchPlanCreateResponse:
         """As ``create``, of that workflow, whichever the request names."""
         launch_plan = self._complete(request, self._workflows.interface(workflow_id))
-        digest = message_digest(launch_plan).hex()
         existing = self.records.get(entity_key(request.id))
         if existing is not None:
-            if existing.extra["digest"] == digest:
+            if is_same(as_registered(existing.message), launch_plan):
                 raise AlreadyExists("launch plan with identical structure already exists")
             raise InvalidArgument(
                 different_structure(request.id.name, "launch plan", existing.message.spec, launch_plan.spec)
             )
         with self._store.batch():
-            self._insert(launch_plan, workflow_id, digest)
+            self._insert(launch_plan, workflow_id)
             self._named_entities.register(request.id)
         return launch_plan_pb2.LaunchPlanCreateResponse()
 
@@ -235,9 +234,7 @@ class LaunchPlans:
             launch_plan.closure.expected_outputs.CopyFrom(interface.outputs)
         return launch_plan
 
-    def _insert(
-        self, launch_plan: launch_plan_pb2.LaunchPlan, workflow_id: identifier_pb2.Identifier, digest: str
-    ) -> None:
+    def _insert(self, launch_plan: launch_plan_pb2.LaunchPlan, workflow_id: identifier_pb2.Identifier) -> None:
         stamp = self._clock()
         launch_plan.closure.state = INACTIVE
         launch_plan.closure.created_at.CopyFrom(stamp)
@@ -253,12 +250,21 @@ class LaunchPlans:
             "created_at": timestamp_text(stamp),
             "updated_at": timestamp_text(stamp),
         }
-        self.records.put(Record(entity_key(launch_plan.id), launch_plan, columns, {"digest": digest}))
+        self.records.put(Record(entity_key(launch_plan.id), launch_plan, columns))
 
     def _of_workflows(self, conditions: Sequence[Condition]) -> Iterable[str]:
         """The launch plans whose workflows satisfy the conditions."""
         keys = self._workflows.records.table.keys(Query(tuple(conditions)))
         return self.records.table.keys(Query((Condition("workflow_key", Operator.IN, tuple(keys)),)))
+
+
+def as_registered(launch_plan: launch_plan_pb2.LaunchPlan) -> launch_plan_pb2.LaunchPlan:
+    """A copy without what becomes of a launch plan later: what tells whether two are the same."""
+    registered = launch_plan_pb2.LaunchPlan()
+    registered.CopyFrom(launch_plan)
+    for field in ("state", "created_at", "updated_at"):
+        registered.closure.ClearField(field)
+    return registered
 
 
 def _list(page: Page[launch_plan_pb2.LaunchPlan]) -> launch_plan_pb2.LaunchPlanList:

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from flytelite.config import Settings
 from flytelite.errors import Internal
 from flytelite.server.admin.message_parsing import parse
+from flytelite.server.admin.message_printing import print_message
 from flytelite.server.admin.objects import Objects
 from flytelite.server.store.interface import Document, Store, TableSchema
 
@@ -88,7 +89,7 @@ def document_of(map: literals_pb2.LiteralMap, encoded: bytes) -> Document:
     """The document that keeps the LiteralMap; ``encoded`` is its binary form, whose digest is the document's key."""
     if len(encoded) <= READABLE_BYTES:
         try:
-            return {"message": json_format.MessageToDict(map)}
+            return {"message": print_message(map)}
         except (json_format.SerializeToJsonError, ValueError):
             # Proto3 JSON has no words for some values, e.g. NaN inside a Struct or a year beyond 9999.
             pass

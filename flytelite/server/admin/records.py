@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from flytelite.errors import InvalidArgument
 from flytelite.server.admin.message_parsing import parse
+from flytelite.server.admin.message_printing import print_message
 from flytelite.server.store.interface import Query, Store, TableSchema
 
 M = TypeVar("M", bound=Message)
@@ -72,7 +73,7 @@ class Records(Generic[M]):
         Raises InvalidArgument for what proto3 JSON cannot say: a timestamp beyond its years, NaN inside a Struct.
         """
         try:
-            message = json_format.MessageToDict(record.message)
+            message = print_message(record.message)
         except (json_format.SerializeToJsonError, ValueError) as error:
             raise InvalidArgument(
                 f"{self.message_type.DESCRIPTOR.name} {record.key} cannot be kept: {error}"

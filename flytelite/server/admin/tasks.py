@@ -9,7 +9,7 @@ from __future__ import annotations
 from flyteidl.admin import common_pb2, task_pb2
 from flyteidl.core import compiler_pb2, identifier_pb2, tasks_pb2
 
-from flytelite.compiler.digests import message_digest
+from flytelite.compiler.digests import is_same
 from flytelite.compiler.errors import CompilationFailed
 from flytelite.compiler.tasks import compile_task
 from flytelite.errors import AlreadyExists, InvalidArgument
@@ -57,16 +57,13 @@ class Tasks:
         id, spec = request.id, request.spec
         self._check(request)
         compiled = _compile(id, spec.template)
-        digest = message_digest(compiled).hex()
-        existing = self.records.get(entity_key(id))
+        existing = self.find(id)
         if existing is not None:
-            if existing.extra["digest"] == digest:
+            if is_same(existing.closure.compiled_task, compiled):
                 raise AlreadyExists("task with identical structure already exists")
-            raise InvalidArgument(
-                different_structure(id.name, "task", existing.message.closure.compiled_task, compiled)
-            )
+            raise InvalidArgument(different_structure(id.name, "task", existing.closure.compiled_task, compiled))
         with self._store.batch():
-            self._insert(id, compiled, spec.description.short_description, digest)
+            self._insert(id, compiled, spec.description.short_description)
             self._named_entities.register(id)
             if spec.HasField("description"):
                 self._descriptions.put(id, spec.description)
@@ -111,7 +108,7 @@ class Tasks:
         check_template(request.id, request.spec.template, limits)
 
     def _insert(
-        self, id: identifier_pb2.Identifier, compiled: compiler_pb2.CompiledTask, short_description: str, digest: str
+        self, id: identifier_pb2.Identifier, compiled: compiler_pb2.CompiledTask, short_description: str
     ) -> None:
         created_at = self._clock()
         closure = task_pb2.TaskClosure(compiled_task=compiled, created_at=created_at)
@@ -123,7 +120,7 @@ class Tasks:
             "created_at": timestamp_text(created_at),
             "updated_at": timestamp_text(created_at),
         }
-        self.records.put(Record(entity_key(id), task, columns, {"digest": digest}))
+        self.records.put(Record(entity_key(id), task, columns))
 
 
 def _compile(id: identifier_pb2.Identifier, template: tasks_pb2.TaskTemplate) -> compiler_pb2.CompiledTask:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from flyteidl.admin import common_pb2, launch_plan_pb2, task_pb2, workflow_pb2
 from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2
 
-from flytelite.compiler.digests import message_digest
+from flytelite.compiler.digests import is_same
 from flytelite.compiler.errors import CompilationFailed
 from flytelite.compiler.workflows import compile_workflow, required
 from flytelite.config import Settings
@@ -65,12 +65,11 @@ class Workflows:
         structure) and AlreadyExists when it exists with the same structure."""
         id = request.id
         closure = self._compile(request)
-        digest = message_digest(closure).hex()
-        existing = self.records.get(entity_key(id))
+        existing = self.closure(id)
         if existing is not None:
-            raise self._exists(id, closure, same=existing.extra["digest"] == digest)
+            raise _exists(id, existing, closure)
         with self._store.batch():
-            self._insert(id, closure, request.spec.description.short_description, digest)
+            self._insert(id, closure, request.spec.description.short_description)
             self._named_entities.register(id)
             if request.spec.HasField("description"):
                 self._descriptions.put(id, request.spec.description)
@@ -157,24 +156,11 @@ class Workflows:
             raise missing_entity("LAUNCH_PLAN", id)
         return record.message
 
-    def _exists(
-        self, id: identifier_pb2.Identifier, new: compiler_pb2.CompiledWorkflowClosure, same: bool
-    ) -> FlyteError:
-        reason = workflow_pb2.CreateWorkflowFailureReason()
-        if same:
-            reason.exists_identical_structure.id.CopyFrom(id)
-            return AlreadyExists("workflow with identical structure already exists", [reason])
-        reason.exists_different_structure.id.CopyFrom(id)
-        old = self.closure(id)
-        assert old is not None
-        return InvalidArgument(different_structure(id.name, "workflow", old, new), [reason])
-
     def _insert(
         self,
         id: identifier_pb2.Identifier,
         closure: compiler_pb2.CompiledWorkflowClosure,
         short_description: str,
-        digest: str,
     ) -> None:
         """Two rows: a small one to list, and the closure, which can be large."""
         created_at = self._clock()
@@ -189,5 +175,17 @@ class Workflows:
             "created_at": timestamp_text(created_at),
             "updated_at": timestamp_text(created_at),
         }
-        extra = {"digest": digest, "closure": self._closures.put(closure)}
-        self.records.put(Record(entity_key(id), workflow, columns, extra))
+        self.records.put(Record(entity_key(id), workflow, columns, {"closure": self._closures.put(closure)}))
+
+
+def _exists(
+    id: identifier_pb2.Identifier,
+    old: compiler_pb2.CompiledWorkflowClosure,
+    new: compiler_pb2.CompiledWorkflowClosure,
+) -> FlyteError:
+    reason = workflow_pb2.CreateWorkflowFailureReason()
+    if is_same(old, new):
+        reason.exists_identical_structure.id.CopyFrom(id)
+        return AlreadyExists("workflow with identical structure already exists", [reason])
+    reason.exists_different_structure.id.CopyFrom(id)
+    return InvalidArgument(different_structure(id.name, "workflow", old, new), [reason])
