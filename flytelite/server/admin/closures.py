@@ -20,13 +20,15 @@ from flytelite.server.store.interface import Store, TableSchema
 
 CLOSURES = TableSchema("closures")
 Closure: TypeAlias = compiler_pb2.CompiledWorkflowClosure
+CACHED_BYTES = 8 << 20
+"""Each launch needs its workflow's closure, and that of a large workflow takes a megabyte."""
 
 
 class Closures:
     """Content-addressed CompiledWorkflowClosures."""
 
     def __init__(self, store: Store) -> None:
-        self._records = Records(store, CLOSURES, Closure)
+        self._records = Records(store, CLOSURES, Closure, CACHED_BYTES)
 
     def put(self, closure: Closure) -> str:
         """Store the closure unless its content is there already; returns its digest.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -17,8 +17,14 @@ from flytelite.server.store.interface import Query, Store, TableSchema
 
 M = TypeVar("M", bound=Message)
 
-CACHED_MESSAGES = 2048
-"""Decoded messages kept per table: parsing proto3 JSON costs far more than keeping a screenful of lists."""
+CACHED_BYTES = 512 << 10
+"""So much of decoded messages is kept per table, measured as they are on the wire; in memory they take more.
+
+Parsing proto3 JSON costs far more than keeping a screenful of lists. The newest message is kept whatever its size: the
+task execution of a large array comes again with its next event.
+"""
+RECORD_BYTES = 256
+"""What a record costs besides its message."""
 
 
 @dataclass
@@ -31,6 +37,14 @@ class Record(Generic[M]):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+class _Cached(NamedTuple, Generic[M]):
+    """A decoded record, the revision of the document it was decoded from, and what it counts for in bytes."""
+
+    revision: int
+    record: Record[M]
+    size: int
+
+
 class Records(Generic[M]):
     """The one place where messages become documents and documents messages.
 
@@ -38,10 +52,14 @@ class Records(Generic[M]):
     copy to change one.
     """
 
-    def __init__(self, store: Store, schema: TableSchema, message_type: type[M]) -> None:
+    def __init__(
+        self, store: Store, schema: TableSchema, message_type: type[M], cached_bytes: int = CACHED_BYTES
+    ) -> None:
         self.table = store.table(schema)
         self.message_type = message_type
-        self._cache: OrderedDict[str, tuple[int, Record[M]]] = OrderedDict()
+        self._cached_bytes = cached_bytes
+        self._cache: OrderedDict[str, _Cached[M]] = OrderedDict()
+        self._size = 0
 
     def get(self, key: str) -> Record[M] | None:
         """The record of that key, or None."""
@@ -49,9 +67,9 @@ class Records(Generic[M]):
         if revision is None:
             return None
         cached = self._cache.get(key)
-        if cached is not None and cached[0] == revision:
+        if cached is not None and cached.revision == revision:
             self._cache.move_to_end(key)
-            return cached[1]
+            return cached.record
         document = self.table.get(key)
         assert document is not None
         record = self._decode(key, document)
@@ -86,6 +104,7 @@ class Records(Generic[M]):
     def remove(self, key: str) -> None:
         """Remove if present."""
         self.table.remove(key)
+        self._forget(key)
 
     def find(self, query: Query, among: Iterable[str] | None = None) -> list[Record[M]]:
         """The records that answer the query, in its order."""
@@ -96,10 +115,17 @@ class Records(Generic[M]):
         return key in self.table
 
     def _keep(self, revision: int, record: Record[M]) -> None:
-        self._cache[record.key] = (revision, record)
-        self._cache.move_to_end(record.key)
-        if len(self._cache) > CACHED_MESSAGES:
-            self._cache.popitem(last=False)
+        self._forget(record.key)
+        kept = _Cached(revision, record, RECORD_BYTES + record.message.ByteSize())
+        self._cache[record.key] = kept
+        self._size += kept.size
+        while self._size > self._cached_bytes and len(self._cache) > 1:
+            self._forget(next(iter(self._cache)))
+
+    def _forget(self, key: str) -> None:
+        kept = self._cache.pop(key, None)
+        if kept is not None:
+            self._size -= kept.size
 
     def _decode(self, key: str, document: dict[str, Any]) -> Record[M]:
         message = parse(document.pop("message"), self.message_type)
