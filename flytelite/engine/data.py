@@ -1,5 +1,8 @@
 """Where inputs, outputs, errors, decks and raw data live, and how files get there: temp name, fsync, rename.
 
+Small files of inputs and outputs are only written; their content goes into the record with the event that names them
+(``EventSink.emit``), which makes both survive power loss with one sync.
+
 The layout is FlytePropeller's (``flytepropeller/pkg/apis/flyteworkflow/v1alpha1``): below
 ``metadata/propeller/{project}-{domain}-{execution}`` of the bucket. URIs are plain absolute paths.
 """
@@ -7,6 +10,7 @@ The layout is FlytePropeller's (``flytepropeller/pkg/apis/flyteworkflow/v1alpha1
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import secrets
@@ -24,6 +28,9 @@ from flytelite.engine.waiting import until_there_is_space
 
 DOWNLOAD_LIMIT = 10 * 1024 * 1024
 """Bytes of an inputs, outputs, error or futures file; what Flyte's helm chart sets."""
+
+SMALL = 16 * 1024
+"""Bytes up to which the record holds the content of a file until it is on disk."""
 
 INPUTS = "inputs.pb"
 OUTPUTS = "outputs.pb"
@@ -109,6 +116,21 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
     sync_directory(path.parent)
 
 
+def write_unsynced(path: Path, content: bytes) -> None:
+    """Write a small file that nobody reads yet. It survives the end of this process, but perhaps not power loss."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, flags, 0o666)
+    try:
+        if os.write(descriptor, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(path: Path) -> None:
     """Make the directory's entries survive power loss."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -125,16 +147,20 @@ def sync_file(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def read_message(path: Path, message_type: type[M], limit: int | None = DOWNLOAD_LIMIT) -> M | None:
-    """The message in the file; None when there is no file. Raises TooLarge and Unreadable."""
+def read_file(path: Path, limit: int | None = None) -> bytes | None:
+    """The content of a file; None when there is none. Raises TooLarge."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if limit is not None and size > limit:
                 raise TooLarge(f"output file @[{path}] is too large [{size}] bytes, max allowed [{limit}] bytes")
-            content = file.read()
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def parse_message(path: Path, content: bytes, message_type: type[M]) -> M:
+    """The message that a file's content is. Raises Unreadable, which names the file."""
     message = message_type()
     try:
         message.ParseFromString(content)
@@ -143,10 +169,30 @@ def read_message(path: Path, message_type: type[M], limit: int | None = DOWNLOAD
     return message
 
 
+def read_message(path: Path, message_type: type[M], limit: int | None = DOWNLOAD_LIMIT) -> M | None:
+    """The message in the file; None when there is no file. Raises TooLarge and Unreadable."""
+    content = read_file(path, limit)
+    return None if content is None else parse_message(path, content, message_type)
+
+
 async def write_literals(path: Path, literals: Message) -> None:
     """Write a message to a file, in a thread, once the disk has space for it."""
     content = literals.SerializeToString(deterministic=True)
     await until_there_is_space(lambda: asyncio.to_thread(write_bytes, path, content))
+
+
+async def write_small(path: Path, literals: Message) -> dict[Path, bytes]:
+    """Write a message to a file once the disk has space for it; its content, if it is small, and then not synced."""
+    content = literals.SerializeToString(deterministic=True)
+    if len(content) > SMALL:
+        await until_there_is_space(lambda: asyncio.to_thread(write_bytes, path, content))
+        return {}
+
+    async def write() -> None:
+        write_unsynced(path, content)  # some hundred bytes into memory: a thread would take longer
+
+    await until_there_is_space(write)
+    return {path: content}
 
 
 async def read_literals(path: Path) -> literals_pb2.LiteralMap | None:

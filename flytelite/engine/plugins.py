@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flyteidl.core import tasks_pb2
 
 from flytelite.engine import attempts, data
@@ -68,5 +70,6 @@ def _may_be_connected(template: tasks_pb2.TaskTemplate) -> bool:
 async def _echo(work: Work) -> results.Succeeded | results.Failed:
     result = echo.echo(work.template, work.inputs())
     if isinstance(result, results.Succeeded) and result.outputs is not None:
-        await data.write_literals(work.output_directory / data.OUTPUTS, result.outputs)
+        files = await data.write_small(work.output_directory / data.OUTPUTS, result.outputs)
+        return replace(result, files=files)
     return result

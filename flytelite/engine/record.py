@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from flyteidl.admin import execution_pb2, launch_plan_pb2, node_execution_pb2, signal_pb2, task_execution_pb2
@@ -63,6 +64,14 @@ class ReservationHolder:
     expires_in: float | None = None
 
 
+@dataclass(frozen=True)
+class UnsyncedFiles:
+    """Small files of an execution that were written, and are not surely on disk: their content by path."""
+
+    execution: identifier_pb2.WorkflowExecutionIdentifier
+    contents: Mapping[Path, bytes]
+
+
 class ReadView(Protocol):
     """What the engine may read. Messages handed out are shared: never change one."""
 
@@ -105,8 +114,15 @@ class ReadView(Protocol):
 class EventSink(Protocol):
     """What the engine may change."""
 
-    def emit(self, *events: Event, notes: Mapping[str, Note | None] | None = None) -> None:
+    def emit(
+        self,
+        *events: Event,
+        notes: Mapping[str, Note | None] | None = None,
+        files: UnsyncedFiles | None = None,
+    ) -> None:
         """Record events and notes (None removes one) as one atomic batch, by the same rules as the public event RPCs.
+
+        ``files`` survive power loss as soon as the batch does.
 
         An event that was recorded before is ignored. Raises FailedPrecondition when the execution, node or task
         execution is terminal already, InvalidArgument for a malformed event.

@@ -30,10 +30,12 @@ from flytelite.server.admin.changes import (
 )
 from flytelite.server.admin.clock import Clock, now
 from flytelite.server.admin.control_plane import ControlPlane
+from flytelite.server.admin.execution_tables import EXECUTIONS
 from flytelite.server.admin.phases import WORKFLOW_TERMINAL
 from flytelite.server.data_directory import DataDirectory, Running
 from flytelite.server.dispatch import Dispatcher
 from flytelite.server.engine_record import EngineRecord
+from flytelite.server.file_log import FileLog
 from flytelite.server.grpc.server import GrpcServer
 from flytelite.server.hold import HeldExecutions
 from flytelite.server.listener import Listener, bind
@@ -86,7 +88,11 @@ async def running(settings: Settings, clock: Clock = now) -> AsyncIterator[Runni
         bucket = Bucket.open(settings)
         control_plane = ControlPlane(settings, store, bucket, changes, clock)
         dispatcher = Dispatcher(control_plane.handlers(), store)
-        record = EngineRecord(control_plane, store)
+        files = FileLog(store, settings.bucket)
+        files.restore(store.table(EXECUTIONS))
+        files.attend()
+        stack.push_async_callback(files.close)
+        record = EngineRecord(control_plane, store, files)
         propeller = Propeller(record, record, settings, settings.authority)
         stack.enter_context(changes.listening(lambda change: _tell(propeller, change)))
 

@@ -17,10 +17,12 @@ from flyteidl.admin import (
 from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
 from flyteidl.event import event_pb2
 
-from flytelite.engine.record import CachedArtifact, Event, Launch, Note, ReservationHolder
+from flytelite.engine.record import CachedArtifact, Event, Launch, Note, ReservationHolder, UnsyncedFiles
 from flytelite.errors import AlreadyExists, FailedPrecondition, NotFound
 from flytelite.server.admin.catalog.artifacts import Kept
 from flytelite.server.admin.control_plane import ControlPlane
+from flytelite.server.admin.identifiers import execution_key
+from flytelite.server.file_log import FileLog
 from flytelite.server.store.interface import Store, TableSchema
 
 EAGER_LABEL = "eager-exec"
@@ -32,9 +34,10 @@ NOTES = TableSchema("engine_notes")
 class EngineRecord:
     """ReadView and EventSink over one control plane and its store."""
 
-    def __init__(self, control_plane: ControlPlane, store: Store) -> None:
+    def __init__(self, control_plane: ControlPlane, store: Store, files: FileLog) -> None:
         self._control_plane = control_plane
         self._store = store
+        self._files = files
         self._notes = store.table(NOTES)
 
     # ReadView
@@ -110,7 +113,12 @@ class EngineRecord:
 
     # EventSink
 
-    def emit(self, *events: Event, notes: Mapping[str, Note | None] | None = None) -> None:
+    def emit(
+        self,
+        *events: Event,
+        notes: Mapping[str, Note | None] | None = None,
+        files: UnsyncedFiles | None = None,
+    ) -> None:
         """One atomic batch; an event recorded before is ignored.
 
         What has happened cannot be asked for again, so it is taken down however much waits for the disk already. That
@@ -124,6 +132,8 @@ class EngineRecord:
                     self._notes.remove(key)
                 else:
                     self._notes.put(key, dict(note))
+            if files is not None:
+                self._files.add(execution_key(files.execution), files.contents)
 
     async def durable(self) -> None:
         """Wait for the journal; a disk that refuses makes executions wait, not fail."""

@@ -32,6 +32,7 @@ from flytelite.engine.propeller import Propeller
 from flytelite.server.admin.changes import Changes, ExecutionChanged
 from flytelite.server.admin.control_plane import ControlPlane
 from flytelite.server.engine_record import EngineRecord
+from flytelite.server.file_log import FileLog
 from flytelite.server.objects import Bucket
 from flytelite.server.store.journal import JournalStore
 
@@ -132,6 +133,22 @@ def fan(size: int) -> Shape:
     return Shape(workflow("fan", [echo_node(f"n{i}", "") for i in range(size)], "n0"), ONE)
 
 
+def tasks(size: int) -> Shape:
+    """A chain of tasks that are processes elsewhere: all that the engine does for one, but the process."""
+    task = command_template("plain", lists=False)
+    nodes = []
+    for i in range(size):
+        node = core.Node(id=f"n{i}", task_node=core.TaskNode(reference_id=task.id))
+        promise = types_pb2.OutputReference(node_id=f"n{i - 1}" if i else "", var="x")
+        node.inputs.add(var="x", binding=literals_pb2.BindingData(promise=promise))
+        nodes.append(node)
+    return Shape(workflow("tasks", nodes, f"n{size - 1}"), ONE, task=task, write=_write_one)
+
+
+def _write_one(outputs: Path) -> None:
+    (outputs / "outputs.pb").write_bytes(ONE.SerializeToString())
+
+
 def nested(size: int) -> Shape:
     """Sub-workflows in each other, 20 deep, each with an equal share of the nodes."""
     depth = min(20, size)
@@ -157,9 +174,7 @@ def mapped(size: int) -> Shape:
     node.inputs.add(var="x", binding=literals_pb2.BindingData(promise=types_pb2.OutputReference(var="x")))
     inputs = literals_pb2.LiteralMap()
     inputs.literals["x"].collection.literals.extend(number(i) for i in range(size))
-    content = ONE.SerializeToString()
-    write = lambda outputs: (outputs / "outputs.pb").write_bytes(content)  # noqa: E731
-    return Shape(workflow("mapped", [node], "n0", lists=True), inputs, task=task, write=write)
+    return Shape(workflow("mapped", [node], "n0", lists=True), inputs, task=task, write=_write_one)
 
 
 def dynamic(size: int) -> Shape:
@@ -181,6 +196,7 @@ def dynamic(size: int) -> Shape:
 SHAPES: dict[str, Callable[[int], Shape]] = {
     "chain": chain,
     "fan": fan,
+    "tasks": tasks,
     "nested": nested,
     "mapped": mapped,
     "dynamic": dynamic,
@@ -241,7 +257,8 @@ async def bench(directory: Path, shape: Shape) -> AsyncIterator[Bench]:
     store = JournalStore.open(settings.store)
     changes = Changes()
     control_plane = ControlPlane(settings, store, Bucket.open(settings), changes)
-    record = EngineRecord(control_plane, store)
+    files = FileLog(store, settings.bucket)
+    record = EngineRecord(control_plane, store, files)
     propeller = Propeller(record, record, settings, "localhost:30080", AtOnce(shape.write))
     await propeller.start()
     made = Bench(control_plane, propeller, changes)
@@ -250,6 +267,7 @@ async def bench(directory: Path, shape: Shape) -> AsyncIterator[Bench]:
     finally:
         made.stack.close()
         await propeller.stop()
+        await files.close()
         await store.close()
 
 

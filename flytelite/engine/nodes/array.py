@@ -13,7 +13,7 @@ from functools import partial
 
 from flyteidl.core import execution_pb2, interface_pb2, literals_pb2, tasks_pb2, workflow_pb2
 
-from flytelite.engine import data, offloading
+from flytelite.engine import offloading
 from flytelite.engine.events import TaskPhase
 from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, NodeFailed, execution_error, failed
 from flytelite.engine.nodes.array_report import ArrayReport
@@ -47,7 +47,7 @@ async def run(node: NodeRun) -> Finished:
         report.end(TaskPhase.FAILED, error=error)
         raise NodeFailed(error)
     outputs = await _offloaded(node, template, outputs_of(template.interface, [one.outputs for one in elements]))
-    await data.write_literals(node.outputs_file, outputs)
+    await node.write(node.outputs_file, outputs)
     report.end(TaskPhase.SUCCEEDED, output_uri=str(node.outputs_file))
     return Finished(outputs, node.outputs_file)
 

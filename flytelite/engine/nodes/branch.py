@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from flyteidl.core import condition_pb2, literals_pb2, workflow_pb2
 
-from flytelite.engine import data
 from flytelite.engine.events import NodePhase
 from flytelite.engine.failures import USER, NodeFailed, NodeTimedOut, failed
 from flytelite.engine.nodes.node import Finished, NodeRun, whole_inputs
@@ -30,7 +29,7 @@ async def run(node: NodeRun) -> Finished:
     except NodeFailed as failure:
         raise NodeFailed(failure.error) from failure
     if result.outputs is not None:
-        await data.write_literals(node.outputs_file, result.outputs)
+        await node.write(node.outputs_file, result.outputs)
     return Finished(result.outputs, node.outputs_file)
 
 

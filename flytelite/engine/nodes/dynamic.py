@@ -45,7 +45,7 @@ async def run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
         raise NodeFailed(failure.error) from failure
     if not closure.primary.template.outputs:
         return Finished(outputs)
-    await data.write_literals(node.outputs_file, outputs)
+    await node.write(node.outputs_file, outputs)
     return Finished(outputs, node.outputs_file)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
@@ -28,7 +29,7 @@ from flytelite.engine.failures import (
 from flytelite.engine.nodes import caching
 from flytelite.engine.nodes.node import NodeRun
 from flytelite.engine.nodes.progress import Progress
-from flytelite.engine.record import Note
+from flytelite.engine.record import Note, UnsyncedFiles
 from flytelite.engine.tasks import results
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Element:
         self.phase: int = int(self.note.get("phase", TaskPhase.UNDEFINED))
         self.usage: struct_pb2.Struct | None = None
         self._report = report
+        self._files: Mapping[Path, bytes] = {}
         self._work: attempts.Work | None = None
         self._progress: tuple[int, Progress] | None = None
 
@@ -128,7 +130,7 @@ class Element:
         return True
 
     async def _use(self, found: Artifact) -> None:
-        await data.write_literals(self.work.results_directory / data.OUTPUTS, found.outputs)
+        self._files = await data.write_small(self.work.results_directory / data.OUTPUTS, found.outputs)
         self.outputs = found.outputs
         self.note["cache"] = int(caching.Status.CACHE_HIT)
         self._change(TaskPhase.SUCCEEDED)
@@ -210,6 +212,7 @@ class Element:
             raise
         if isinstance(result, results.Failed):
             raise verdict(self.note, result.error, result.retryable)
+        self._files = result.files
         return result.outputs
 
     def _cancelled(self) -> None:
@@ -258,5 +261,6 @@ class Element:
     def _change(self, phase: int) -> None:
         """The note is written at once; the event may tell of several elements and is sent a little later."""
         self.phase = self.note["phase"] = phase
-        self.node.services.sink.emit(notes={self.key: self.note})
+        files = UnsyncedFiles(self.node.run.id, self._files) if phase == TaskPhase.SUCCEEDED and self._files else None
+        self.node.services.sink.emit(notes={self.key: self.note}, files=files)
         self._report.add(self, phase)

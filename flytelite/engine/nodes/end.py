@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from flytelite.engine import data
 from flytelite.engine.nodes.node import Finished, NodeRun
 
 
 async def run(node: NodeRun) -> Finished:
     """Write the workflow's outputs; clients are not told of the file. ``flytepropeller/.../nodes/end``."""
-    await data.write_literals(node.outputs_file, node.inputs)
+    await node.write(node.outputs_file, node.inputs)
     return Finished(node.inputs)

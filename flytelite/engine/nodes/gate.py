@@ -9,7 +9,6 @@ import asyncio
 
 from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
 
-from flytelite.engine import data
 from flytelite.engine.events import NodePhase
 from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, failed, seconds
 from flytelite.engine.nodes.node import Finished, NodeRun
@@ -32,7 +31,7 @@ async def run(node: NodeRun) -> Finished:
         outputs = _approved(node, value)
     else:
         raise failed(SYSTEM, "BadSpecificationError", "gateNode does not have a supported condition reference")
-    await data.write_literals(node.outputs_file, outputs)
+    await node.write(node.outputs_file, outputs)
     return Finished(outputs, node.outputs_file)
 
 

@@ -11,7 +11,6 @@ from flyteidl.admin import execution_pb2 as admin
 from flyteidl.core import identifier_pb2
 from flyteidl.event import event_pb2
 
-from flytelite.engine import data
 from flytelite.engine.aborting import cascading
 from flytelite.engine.events import WORKFLOW_TERMINAL, NodePhase, WorkflowPhase
 from flytelite.engine.failures import SYSTEM, USER, NodeFailed, execution_error, failed
@@ -40,7 +39,7 @@ async def run(node: NodeRun) -> Finished:
     if closure.phase != WorkflowPhase.SUCCEEDED:
         raise _failure(node, child, closure)
     outputs = node.services.view.execution_outputs(child)
-    await data.write_literals(node.outputs_file, outputs)
+    await node.write(node.outputs_file, outputs)
     return Finished(outputs, node.outputs_file)
 
 

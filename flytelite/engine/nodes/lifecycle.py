@@ -108,23 +108,25 @@ async def _to_the_end(
 ) -> Finished:
     from flytelite.engine.nodes import task
 
-    known = await _enter(run, original)
+    known = await _enter(run, original, on_queued)
     if known is not None:
         return known
-    if on_queued is not None:
-        on_queued()
     if run.phase == NodePhase.QUEUED and (known := await task.reserved(run)) is not None:
         return known
     return await _attempts(run)
 
 
-async def _enter(run: NodeRun, original: execution_pb2.ExecutionError | None) -> Finished | None:
+async def _enter(
+    run: NodeRun, original: execution_pb2.ExecutionError | None, on_queued: Callable[[], None] | None
+) -> Finished | None:
     """Inputs and the QUEUED event; a node that was queued before reads its inputs back.
 
     A node whose outputs are known already is never queued: they are the answer.
     """
     if run.phase != NodePhase.UNDEFINED:
         run.inputs = await data.read_literals(run.inputs_file) or literals_pb2.LiteralMap()
+        if on_queued is not None:
+            on_queued()
         return None
     if run.node.id == START_NODE:
         run.inputs = run.level.inputs
@@ -135,7 +137,14 @@ async def _enter(run: NodeRun, original: execution_pb2.ExecutionError | None) ->
     if known is not None:
         return known
     run.note["queued_at"] = run.now()
-    run.advance(NodePhase.RUNNING if run.note.get("futures") else NodePhase.QUEUED)
+    if run.note.get("futures"):
+        run.advance(NodePhase.RUNNING)
+    elif on_queued is None and run.template is not None:
+        run.announce(NodePhase.QUEUED)  # the task's first event is not far
+    else:
+        run.advance(NodePhase.QUEUED)
+    if on_queued is not None:
+        on_queued()
     return None
 
 
@@ -146,7 +155,7 @@ async def _resolve(run: NodeRun, original: execution_pb2.ExecutionError | None) 
     run.inputs = await run.level.resolve(run.node)
     if original is not None and ERROR_INPUT in run.inputs.literals:
         run.inputs.literals[ERROR_INPUT].CopyFrom(error_input(run.node.id, original))
-    await data.write_literals(run.inputs_file, run.inputs)
+    await run.write(run.inputs_file, run.inputs)
     return await task.cached(run)
 
 

@@ -26,8 +26,12 @@ from flytelite.engine.failures import (
 )
 from flytelite.engine.level import Level
 from flytelite.engine.naming import START_NODE, Parent, unique_node_id
-from flytelite.engine.record import Event, Note
+from flytelite.engine.record import Event, Note, UnsyncedFiles
 from flytelite.engine.run import Run, Services, Slot
+from flytelite.errors import FlyteError
+
+LINGER_SECONDS = 0.02
+"""How long an event may wait for the node's next one: a batch costs more than an event in it."""
 
 _ORDER = {
     NodePhase.UNDEFINED: 0,
@@ -64,8 +68,8 @@ class NodeRun:
     """A node on its way through its phases.
 
     ``note`` is what must survive a restart: the attempt, its failures, when it began, and whatever the handler keeps
-    in it. ``pending`` and ``pending_notes`` go out in one batch with the node's next event; ``afterwards`` is done once
-    the end of the attempt is on record.
+    in it. ``pending``, ``pending_notes`` and ``pending_files`` go out in one batch with the node's next event;
+    ``afterwards`` is done once the end of the attempt is on record.
     """
 
     def __init__(self, level: Level, node: workflow_pb2.Node, inside: NodeRun | None = None) -> None:
@@ -82,6 +86,7 @@ class NodeRun:
         self.inputs = literals_pb2.LiteralMap()
         self.pending: list[Event] = []
         self.pending_notes: dict[str, Note | None] = {}
+        self.pending_files: dict[Path, bytes] = {}
         self.slot = Slot(None)
         self.array: workflow_pb2.ArrayNode = node.array_node
         self.enclosing: NodeRun | None = inside or level.inside
@@ -94,6 +99,7 @@ class NodeRun:
         self.phase: int = recorded.closure.phase if recorded is not None else NodePhase.UNDEFINED
         self.note: dict[str, Any] = dict(self.services.view.note(self.key) or fresh_note())
         self._last = 0.0
+        self._lingering: asyncio.TimerHandle | None = None
         self._output_directory: tuple[int, Path] | None = None
 
     @property
@@ -182,18 +188,46 @@ class NodeRun:
         self.phase = phase
         self.emit(event, forget=phase in NODE_TERMINAL)
 
+    def announce(self, phase: int) -> None:
+        """Record that the node has come to this phase soon; its next event, if that is sooner, takes this one along."""
+        self.emit_soon(self.event(phase))
+        self.phase = phase
+
+    def emit_soon(self, *events: Event) -> None:
+        """Record what nobody waits for with the node's next event, or else in a moment."""
+        self.pending.extend(events)
+        if self._lingering is None:
+            self._lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._linger_no_more)
+
+    def _linger_no_more(self) -> None:
+        batch = (list(self.pending), dict(self.pending_notes), dict(self.pending_files))
+        try:
+            self.emit()
+        except FlyteError:
+            # The node hears of it with its next event.
+            self.pending[:0], self.pending_notes, self.pending_files = batch
+
     def emit(self, *events: Event, forget: bool = False) -> None:
         """Record what is pending, these events and the node's note in one batch."""
         self.note["at"] = max(self._last, float(self.note.get("at", 0.0)))
         batch = [*self.pending, *events]
         notes = {**self.pending_notes, self.key: None if forget else self.note}
+        files = UnsyncedFiles(self.run.id, self.pending_files) if self.pending_files else None
         self.drop_pending()
-        self.services.sink.emit(*batch, notes=notes)
+        self.services.sink.emit(*batch, notes=notes, files=files)
+
+    async def write(self, path: Path, literals: literals_pb2.LiteralMap) -> None:
+        """Write inputs or outputs, once the disk has space for them; the next event makes them survive power loss."""
+        self.pending_files.update(await data.write_small(path, literals))
 
     def drop_pending(self) -> None:
         """Forget what was to go out with the next event."""
         self.pending.clear()
         self.pending_notes.clear()
+        self.pending_files = {}
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
 
     def finish(self) -> None:
         """Do what was to be done afterwards; a stopping engine leaves it to the next one."""

@@ -48,7 +48,7 @@ async def _take_over(node: NodeRun, old: node_execution_pb2.NodeExecution) -> Fi
         outputs = await data.read_literals(Path(old.closure.output_uri))
     if outputs is None or not await _copy_inputs(node, old):
         return None  # the files of the old execution are gone
-    await data.write_literals(node.outputs_file, outputs)
+    await node.write(node.outputs_file, outputs)
     deck = old.closure.deck_uri
     if deck and await asyncio.to_thread(Path(deck).is_file):
         node.fields["deck_uri"] = deck
@@ -93,5 +93,5 @@ async def _copy_inputs(node: NodeRun, old: node_execution_pb2.NodeExecution) -> 
     if inputs is None:
         return False
     node.inputs = inputs
-    await data.write_literals(node.inputs_file, inputs)
+    await node.write(node.inputs_file, inputs)
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flytelite.engine import data
 from flytelite.engine.events import NodePhase
 from flytelite.engine.level import Level, run_level
 from flytelite.engine.nodes.node import Finished, NodeRun
@@ -20,5 +19,5 @@ async def run(node: NodeRun) -> Finished:
     outputs = await run_level(level, node.inputs)
     if not workflow.template.outputs:
         return Finished(outputs)
-    await data.write_literals(node.outputs_file, outputs)
+    await node.write(node.outputs_file, outputs)
     return Finished(outputs, node.outputs_file)

@@ -71,7 +71,7 @@ def _caching(node: NodeRun, template: tasks_pb2.TaskTemplate) -> caching.Caching
 
 
 async def _use(node: NodeRun, found: Artifact) -> Finished:
-    await data.write_literals(node.outputs_file, found.outputs)
+    await node.write(node.outputs_file, found.outputs)
     node.task_metadata = caching.hit(found)
     deck = node.output_directory / data.DECK
     if found.deck is not None and await asyncio.to_thread(data.copy_file, found.deck, deck):
@@ -90,13 +90,14 @@ async def _run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
     except asyncio.CancelledError:
         report.aborted()
         raise
-    await report.deck(ended=True, succeeded=isinstance(result, results.Succeeded))
+    report.deck(ended=True, succeeded=isinstance(result, results.Succeeded))
     if isinstance(result, results.Succeeded) and result.futures is not None:
         report.succeeded()
         return await dynamic.run(node, template)
     node.add_task_metadata(event_pb2.TaskNodeMetadata(checkpoint_uri=report.work.checkpoint))
     if isinstance(result, results.Failed):
         raise report.failed(result)
+    node.pending_files.update(result.files)
     report.succeeded()
     return Finished(result.outputs, node.outputs_file)
 
@@ -155,7 +156,7 @@ class Report:
         """The process runs."""
         self.known = True
         self._promise_deck()
-        self.node.emit(self._event(TaskPhase.RUNNING, logs=self._logs))
+        self.node.emit_soon(self._event(TaskPhase.RUNNING, logs=self._logs))
 
     def progressed(
         self, phase: int, reason: str, logs: Sequence[execution_pb2.TaskLog], custom_info: struct_pb2.Struct
@@ -185,7 +186,7 @@ class Report:
         elif self.known:
             self.node.pending.append(self._event(TaskPhase.ABORTED, logs=self._logs))
 
-    async def deck(self, ended: bool, succeeded: bool) -> None:
+    def deck(self, ended: bool, succeeded: bool) -> None:
         """The deck's URI on the node's last event: only when the file is there.
 
         A task that does not say whether it makes decks is looked at after success only.
@@ -193,7 +194,7 @@ class Report:
         wanted = self._promises_deck() or (succeeded and not self.template.metadata.HasField("generates_deck"))
         wanted = wanted and self.template.type != echo.TYPE
         path = self.node.output_directory / data.DECK
-        exists = wanted and await asyncio.to_thread(path.is_file)
+        exists = wanted and path.is_file()
         self.node.fields["deck_uri"] = str(path) if exists else ""
 
     @property

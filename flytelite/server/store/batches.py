@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
@@ -34,23 +33,31 @@ class Batches:
         self.insists = False
         self._revisions = count(1)
 
-    @contextmanager
-    def batch(self, *, insist: bool = False) -> Iterator[None]:
+    def batch(self, *, insist: bool = False) -> Batch:
         """Changes inside are one entry. An exception undoes those made inside this very batch, and goes on.
 
         ``append`` can see in ``insists`` whether the outermost does.
         """
+        return Batch(self, insist)
+
+    def enter(self, insist: bool) -> int:
+        """Begin a batch; what was changed before it."""
         if self._depth == 0:
             self.insists = insist
-        mark = len(self._changes)
         self._depth += 1
+        return len(self._changes)
+
+    def leave(self, mark: int, failed: bool) -> None:
+        """End the batch that ``enter`` gave the mark of."""
         try:
-            yield
-            if self._depth == 1 and self._changes:
-                self._append(self._final())
-        except BaseException:
-            self._roll_back(mark)
-            raise
+            if failed:
+                self._roll_back(mark)
+            elif self._depth == 1 and self._changes:
+                try:
+                    self._append(self._final())
+                except BaseException:
+                    self._roll_back(mark)
+                    raise
         finally:
             self._depth -= 1
             if self._depth == 0:
@@ -80,3 +87,20 @@ class Batches:
         while len(self._undo) > mark:
             self._undo.pop()()
         del self._changes[mark:]
+
+
+class Batch:
+    """``Batches.batch`` as what ``with`` takes; made dozens of times for each event, so it is no generator."""
+
+    __slots__ = ("_batches", "_insist", "_mark")
+
+    def __init__(self, batches: Batches, insist: bool) -> None:
+        self._batches = batches
+        self._insist = insist
+        self._mark = 0
+
+    def __enter__(self) -> None:
+        self._mark = self._batches.enter(self._insist)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._batches.leave(self._mark, failed=kind is not None)

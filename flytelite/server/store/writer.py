@@ -24,6 +24,8 @@ EAGER_BYTES = 8 * 1024 * 1024
 PADDING = b" " * (256 * 1024)
 """Written ahead of the lines to come, which take its place: a file system syncs what lies inside a file several times
 as fast as a file's growth, which it has to write down as well."""
+LINGER_SECONDS = 0.02
+"""How long an entry may wait for others when nobody waits for it: each sync costs, and wakes a thread."""
 RETRY_SECONDS = 1.0
 """How long after a refusal the disk is tried again when nobody asks sooner."""
 
@@ -95,7 +97,8 @@ class Writer:
         with self._wake:
             self._pending.append(entry)
             self.pending_bytes += len(entry.line)
-            self._wake.notify()
+            if len(self._pending) == 1 or self.pending_bytes >= EAGER_BYTES:
+                self._wake.notify()
 
     def ask(self, sync: bool = False) -> None:
         """Try at once, even if the disk has just refused; with ``sync`` do not wait for the time to sync either."""
@@ -115,6 +118,7 @@ class Writer:
         while True:
             with self._wake:
                 self._wake.wait_for(self._has_work, self._patience())
+                self._wake.wait_for(self._is_urgent, LINGER_SECONDS)
                 closing = self._closing
                 self._asked = False
                 if not self._unsynced:
@@ -130,6 +134,9 @@ class Writer:
 
     def _has_work(self) -> bool:
         return self._closing or self._asked or (bool(self._pending) and self.failure is None)
+
+    def _is_urgent(self) -> bool:
+        return self._closing or self._asked or self.pending_bytes >= EAGER_BYTES
 
     def _patience(self) -> float | None:
         if self.failure is not None:

@@ -182,7 +182,7 @@ class Ledger:
         if self.reservations.get((_key(dataset), tag)) == owner:
             del self.reservations[_key(dataset), tag]
 
-    def emit(self, *events, notes=None):
+    def emit(self, *events, notes=None, files=None):
         for event in events:
             if isinstance(event, event_pb2.WorkflowExecutionEvent):
                 fresh = self._workflow(event)

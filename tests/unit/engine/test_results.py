@@ -29,7 +29,8 @@ def outputs(directory):
 
 def test_outputs(tmp_path):
     found = outputs(tmp_path)
-    assert result(tmp_path) == Succeeded(found)
+    content = found.SerializeToString()
+    assert result(tmp_path) == Succeeded(found, files={tmp_path / data.OUTPUTS: content})
 
 
 def test_an_error_wins_over_outputs(tmp_path):
@@ -58,8 +59,9 @@ def test_the_earliest_worker_error_counts(tmp_path):
 def test_nothing_at_all(tmp_path):
     found = result(tmp_path)
     assert (found.error.code, found.error.kind, found.retryable) == ("OutputsNotFound", UNKNOWN, True)
-    assert result(tmp_path, declared=False) == Succeeded(literals_pb2.LiteralMap())
-    assert (tmp_path / data.OUTPUTS).is_file()
+    written = tmp_path / data.OUTPUTS
+    assert result(tmp_path, declared=False) == Succeeded(literals_pb2.LiteralMap(), files={written: b""})
+    assert written.is_file()
 
 
 def test_outputs_that_are_too_large(tmp_path):
