@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from flytelite.server.store.conditions import sort_key
 from flytelite.server.store.interface import Condition, Operator, Scalar, TableSchema
 from flytelite.server.store.orderings import Ordering
 from flytelite.server.store.rows import Row
 
-_NONE: frozenset[Row] = frozenset()
+Group = dict[Row, None]
+"""Rows in the order in which they got their value: most were made one after the other, and are near in memory too."""
+
+_NONE: Group = {}
 
 
 class EqualityIndex:
@@ -21,25 +24,31 @@ class EqualityIndex:
         groups: defaultdict[Scalar, list[Row]] = defaultdict(list)
         for row in rows:
             groups[row.columns[position]].append(row)
-        self._rows = {value: set(group) for value, group in groups.items()}
+        self._rows = {value: dict.fromkeys(group) for value, group in groups.items()}
 
     def add(self, row: Row) -> None:
-        self._rows.setdefault(row.columns[self._position], set()).add(row)
+        self._rows.setdefault(row.columns[self._position], {})[row] = None
 
     def remove(self, row: Row) -> None:
         value = row.columns[self._position]
         rows = self._rows[value]
-        rows.remove(row)
+        del rows[row]
         if not rows:
             del self._rows[value]
 
-    def groups(self, condition: Condition) -> list[set[Row] | frozenset[Row]] | None:
-        """Disjoint sets that together hold the rows satisfying an EQUAL or IN; None for another operator."""
+    def groups(self, condition: Condition) -> list[Group] | None:
+        """Disjoint groups that together hold the rows satisfying an EQUAL or IN; None for another operator."""
         if condition.operator is Operator.EQUAL and len(condition.values) == 1:
             return [self._rows.get(condition.values[0], _NONE)]
         if condition.operator is Operator.IN:
             return [self._rows.get(value, _NONE) for value in set(condition.values) if value is not None]
         return None
+
+    def others(self, condition: Condition) -> Iterator[Row]:
+        """The rows that are not in the ``groups`` of an EQUAL or IN."""
+        for value, rows in self._rows.items():
+            if value not in condition.values or (value is None and condition.operator is Operator.IN):
+                yield from rows
 
 
 class Indexes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -19,6 +19,17 @@ from flytelite.server.store.rows import Row
 BLOCK_ROWS = 512
 FILTERS = 16
 """Filters whose numbers are kept: those of the lists that people look at, not of all that were ever asked for."""
+
+
+_COMPARISONS: Mapping[Operator, tuple[bool | None, bool | None]] = {
+    Operator.EQUAL: (False, True),
+    Operator.GREATER: (True, None),
+    Operator.GREATER_OR_EQUAL: (False, None),
+    Operator.LESS: (None, False),
+    Operator.LESS_OR_EQUAL: (None, True),
+}
+"""Where the rows that satisfy a comparison begin and end: before equal values (False), after them (True), or with the
+first or last value of that kind (None)."""
 
 
 class Block:
@@ -86,8 +97,57 @@ class Ordering:
         if self._counts:
             self._forget(self._blocks[self._find(row)])
 
-    def page(self, filter: RowFilter, *, descending: bool, offset: int, limit: int | None) -> list[Row]:
-        """Rows that satisfy the filter, in this order or its reverse: ``limit`` of them after the first ``offset``."""
+    def page(
+        self, filter: RowFilter, *, descending: bool, offset: int, limit: int | None, total: int | None = None
+    ) -> list[Row]:
+        """Rows that satisfy the filter, in this order or its reverse: ``limit`` of them after the first ``offset``.
+
+        With ``total``, how many satisfy it, a page is looked for from the end that is nearer.
+        """
+        if total is None or limit is None or 2 * offset <= total:
+            return self._walk(filter, descending=descending, offset=offset, limit=limit)
+        if offset >= total:
+            return []
+        after = max(0, total - offset - limit)
+        return self._walk(filter, descending=not descending, offset=after, limit=total - offset - after)[::-1]
+
+    def position(self, filter: RowFilter, row: Row, *, descending: bool, total: int | None = None) -> int:
+        """How many rows that satisfy the filter come before this one, which does too, in this order or its reverse.
+
+        With ``total``, how many satisfy it, those after it are counted instead when there are fewer blocks of them.
+        """
+        number = self._find(row)
+        block = self._blocks[number]
+        low, high = self._span(filter.conditions)
+        rows = filter.keep(block.rows)
+        here = rows.index(row)
+        if descending if total is None else number - low > high - number:
+            later = self._count(filter, self._blocks[number + 1 : high]) + len(rows) - 1 - here
+            return later if descending or total is None else total - 1 - later
+        earlier = self._count(filter, self._blocks[low:number]) + here
+        return earlier if not descending or total is None else total - 1 - earlier
+
+    def count(self, filter: RowFilter) -> int:
+        """How many rows satisfy the filter."""
+        return self._count(filter, self.within(filter.conditions))
+
+    def satisfying(self, condition: Condition) -> int | None:
+        """How many rows satisfy a comparison of the column whose order this is; None for one that keeps no order."""
+        value = condition.values[0] if len(condition.values) == 1 else None
+        if value is None or condition.operator not in _COMPARISONS:
+            return None
+        kind, _ = bound = sort_key(value)
+        first, last = _COMPARISONS[condition.operator]
+        low = self._rank((kind,) if first is None else bound, after=first is True)
+        high = self._rank((kind + 1,) if last is None else bound, after=last is True)
+        return max(0, high - low)
+
+    def within(self, conditions: Iterable[Condition]) -> list[Block]:
+        """The blocks outside of which no row satisfies all comparisons of the column whose order this is."""
+        low, high = self._span(conditions)
+        return self._blocks[low:high]
+
+    def _walk(self, filter: RowFilter, *, descending: bool, offset: int, limit: int | None) -> list[Row]:
         counts = self._counts_of(filter)
         found: list[Row] = []
         blocks = self.within(filter.conditions)
@@ -102,24 +162,14 @@ class Ordering:
             offset = max(0, offset - count)
         return found
 
-    def position(self, filter: RowFilter, row: Row, *, descending: bool) -> int:
-        """How many rows that satisfy the filter come before this one, which does too, in this order or its reverse."""
-        number = self._find(row)
-        block = self._blocks[number]
-        low, high = self._span(filter.conditions)
-        before = self._blocks[number + 1 : high] if descending else self._blocks[low:number]
-        rows = filter.keep(block.rows)
-        here = rows.index(row)
-        return self._count(filter, before) + (len(rows) - 1 - here if descending else here)
-
-    def count(self, filter: RowFilter) -> int:
-        """How many rows satisfy the filter."""
-        return self._count(filter, self.within(filter.conditions))
-
-    def within(self, conditions: Iterable[Condition]) -> list[Block]:
-        """The blocks outside of which no row satisfies all comparisons of the column whose order this is."""
-        low, high = self._span(conditions)
-        return self._blocks[low:high]
+    def _rank(self, bound: tuple[Any, ...], *, after: bool) -> int:
+        """How many rows have a value less than the bound; with ``after``, one that equals it counts too."""
+        bisect = bisect_right if after else bisect_left
+        number = bisect(self._blocks, bound, key=self._last_value)
+        before = sum(len(block.rows) for block in self._blocks[:number])
+        if number == len(self._blocks):
+            return before
+        return before + bisect(self._blocks[number].rows, bound, key=self._value)
 
     def _count(self, filter: RowFilter, blocks: Iterable[Block]) -> int:
         counts = self._counts_of(filter)

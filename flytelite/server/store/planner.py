@@ -7,6 +7,7 @@ from heapq import nlargest, nsmallest
 from itertools import chain
 
 from flytelite.errors import Internal
+from flytelite.server.store import totals
 from flytelite.server.store.indexes import Indexes
 from flytelite.server.store.interface import Condition, Query
 from flytelite.server.store.orderings import row_key
@@ -26,8 +27,11 @@ def select(rows: Rows, indexes: Indexes, query: Query, among: Iterable[str] | No
         return []
     candidates = _named(rows, among) if among is not None else _candidates(rows, indexes, query.conditions)
     if candidates is None:
+        known = None
+        if 2 * query.offset > totals.at_most(len(rows), indexes, filter.uncertain):
+            known = totals.total(len(rows), indexes, filter.uncertain)
         return indexes.ordering(query.order_by).page(
-            filter, descending=query.descending, offset=query.offset, limit=query.limit
+            filter, descending=query.descending, offset=query.offset, limit=query.limit, total=known
         )
     wanted = None if query.limit is None else query.offset + query.limit
     return _ordered(filter.keep(list(candidates)), indexes, query, wanted)[query.offset : wanted]
@@ -41,7 +45,8 @@ def position(rows: Rows, indexes: Indexes, query: Query, key: str, among: Iterab
         return None
     candidates = _named(rows, among) if among is not None else _candidates(rows, indexes, query.conditions)
     if candidates is None:
-        return indexes.ordering(query.order_by).position(filter, row, descending=query.descending)
+        known = totals.total(len(rows), indexes, filter.uncertain)
+        return indexes.ordering(query.order_by).position(filter, row, descending=query.descending, total=known)
     found = _ordered(filter.keep(list(candidates)), indexes, query, None)
     return found.index(row) if row in found else None
 
@@ -50,7 +55,10 @@ def count(rows: Rows, indexes: Indexes, conditions: Sequence[Condition], among: 
     """How many rows satisfy all conditions."""
     filter = _filter(rows, indexes, conditions)
     candidates = _named(rows, among) if among is not None else _candidates(rows, indexes, conditions)
-    return indexes.inserted.count(filter) if candidates is None else len(filter.keep(list(candidates)))
+    if candidates is not None:
+        return len(filter.keep(list(candidates)))
+    known = totals.total(len(rows), indexes, filter.uncertain)
+    return indexes.inserted.count(filter) if known is None else known
 
 
 def _filter(rows: Rows, indexes: Indexes, conditions: Sequence[Condition]) -> RowFilter:

@@ -16,7 +16,7 @@ class RowFilter:
     """Keeps the rows that satisfy all conditions.
 
     ``name`` tells filters of one table apart. Conditions in ``certain`` are satisfied by all rows at the moment, and
-    need no test.
+    need no test; the others are ``uncertain``.
     """
 
     def __init__(
@@ -25,7 +25,8 @@ class RowFilter:
         """``positions`` are those of the columns in a row. Raises Internal when a number of values is wrong."""
         self.conditions = conditions
         self.name = repr(conditions)
-        self._keeps = [_keep(one, positions[one.column]) for one in conditions if one not in certain]
+        self.uncertain = tuple(one for one in conditions if one not in certain)
+        self._keeps = [_keep(one, positions[one.column]) for one in self.uncertain]
 
     def keep(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Those of the rows that satisfy all conditions, in their order."""

@@ -101,11 +101,15 @@ class Writer:
                 self._wake.notify()
 
     def ask(self, sync: bool = False) -> None:
-        """Try at once, even if the disk has just refused; with ``sync`` do not wait for the time to sync either."""
+        """Try at once, even if the disk has just refused; with ``sync`` do not wait for the time to sync either.
+
+        What was appended is being written anyhow, and the thread is not woken for that once more.
+        """
         with self._wake:
             self._asked = True
             self._sync_asked = self._sync_asked or sync
-            self._wake.notify()
+            if self._has_work():
+                self._wake.notify()
 
     def close(self) -> None:
         """Write what is pending (one attempt), and end. Blocks until the thread has ended."""
@@ -133,7 +137,11 @@ class Writer:
                 return
 
     def _has_work(self) -> bool:
-        return self._closing or self._asked or (bool(self._pending) and self.failure is None)
+        if self._closing:
+            return True
+        if self.failure is not None:
+            return self._asked
+        return bool(self._pending) or (self._sync_asked and bool(self._unsynced))
 
     def _is_urgent(self) -> bool:
         return self._closing or self._asked or self.pending_bytes >= EAGER_BYTES

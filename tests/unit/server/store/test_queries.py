@@ -200,6 +200,28 @@ def test_a_page_deep_in_a_list_looks_at_few_rows(monkeypatch: pytest.MonkeyPatch
     assert table.count(conditions) == 10 * BLOCK_ROWS - 2
 
 
+def test_the_far_end_of_a_list_with_a_new_filter_is_found_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = TableSchema("t", frozenset(), frozenset({"phase"}), frozenset({"started", "duration"}))
+    table = MemoryStore().table(schema)
+    rows = 20 * BLOCK_ROWS
+    for number in range(rows):
+        phase = "FAILED" if number % 10 == 0 else "SUCCEEDED"
+        table.put(str(number), {"phase": phase, "started": number, "duration": number % 100})
+    looked_at: list[int] = []
+    keep = RowFilter.keep
+    monkeypatch.setattr(RowFilter, "keep", lambda self, rows: looked_at.append(len(rows)) or keep(self, rows))
+    conditions = (Condition("phase", Operator.EQUAL, ("SUCCEEDED",)), Condition("duration", Operator.GREATER, (20,)))
+    expected = [number for number in range(rows) if number % 10 and number % 100 > 20]
+    last = Query(conditions, order_by="started", offset=len(expected) - 3, limit=5)
+    assert table.keys(last) == [str(number) for number in expected[-3:]]
+    assert table.position(last, str(expected[-2])) == len(expected) - 2
+    first = replace(last, descending=True)
+    assert table.keys(first) == [str(number) for number in expected[2::-1]]
+    assert table.keys(replace(last, offset=len(expected))) == []
+    assert table.count(conditions) == len(expected)
+    assert sum(looked_at) < rows, "all of them four times, and those that failed for each total"
+
+
 @given(st.text("ab%_", max_size=6), st.text("ab", max_size=6))
 def test_like_matches_by_its_definition(pattern: str, text: str) -> None:
     assert (like(pattern).fullmatch(text) is not None) == matches(pattern, text)
