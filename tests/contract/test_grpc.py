@@ -157,15 +157,23 @@ def test_reflection(channel, version):
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
-    requests = [
-        reflection_pb2.ServerReflectionRequest(list_services=""),
-        reflection_pb2.ServerReflectionRequest(file_containing_symbol="flyteidl.service.AdminService"),
-    ]
-    services, file = list(call(iter(requests)))
-    names = {service.name for service in services.list_services_response.service}
-    assert {"flyteidl.service.AdminService", "flyteidl.service.DataProxyService", "grpc.health.v1.Health"} <= names
-    descriptor = FileDescriptorProto.FromString(file.file_descriptor_response.file_descriptor_proto[0])
-    assert descriptor.service[0].name == "AdminService"
+    list_services = reflection_pb2.ServerReflectionRequest(list_services="")
+    (listed,) = call(iter([list_services]))
+    names = {service.name for service in listed.list_services_response.service}
+    assert {
+        "flyteidl.service.AdminService",
+        "flyteidl.service.DataProxyService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    } <= names
+    for symbol in (*names, "flyteidl.service.AdminService.GetVersion", "flyteidl.admin.Task.id"):
+        (file,) = call(iter([reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)]))
+        descriptor = FileDescriptorProto.FromString(file.file_descriptor_response.file_descriptor_proto[0])
+        assert symbol.startswith(f"{descriptor.package}."), symbol
+    for symbol in ("flyteidl.service.AdminService.Nothing", "flyteidl.nothing.At.All", "nothing", ""):
+        (refused,) = call(iter([reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)]))
+        assert refused.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0], symbol
 
 
 def _frames(connection: socket.socket, buffer: bytearray):
