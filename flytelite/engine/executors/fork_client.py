@@ -42,6 +42,15 @@ class ForkServer:
         """Whether it can be asked without waiting for what it imports first."""
         return self._ready.done() and not self._ready.cancelled() and self._ready.exception() is None
 
+    def when_ready(self, tell: Callable[[Exception | None], None]) -> None:
+        """Call ``tell`` when it can be asked, or with Refused or Gone when it never will be."""
+
+        def done(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            tell(error if isinstance(error, Exception) else None)
+
+        self._ready.add_done_callback(done)
+
     def outdated(self) -> bool:
         """Whether packages were installed in the environment after the server imported them. Reads a few inodes."""
         return any(_modified(path) != modified for path, modified in self._places.items())
@@ -152,11 +161,16 @@ def spawned(interpreter: str, host: Mapping[str, str]) -> ForkServer:
     return ForkServer(interpreter, lambda control: asyncio.to_thread(spawn, control))
 
 
-def branched(parent: ForkServer, modules: Sequence[str], env: Mapping[str, str]) -> ForkServer:
-    """A fork server like another one that has also imported some modules, in the environment of a task."""
+def branched(
+    parent: ForkServer, modules: Sequence[str], env: Mapping[str, str], task: Mapping[str, Any] | None = None
+) -> ForkServer:
+    """A fork server like another one that has also imported some modules, in the environment of a task.
+
+    ``task`` is of a user's module, as fork_import.py reads it.
+    """
 
     async def branch(control: int) -> None:
-        await parent.branch({"modules": list(modules), "env": dict(env)}, control)
+        await parent.branch({"modules": list(modules), "env": dict(env), **(task or {})}, control)
 
     return ForkServer(parent.interpreter, branch)
 

@@ -16,6 +16,7 @@ from flytelite.engine.executors.attempt import LOCK, ShimAttempt, adopted
 from flytelite.engine.executors.fork_client import ForkServer, Gone, Refused, hung_up, spawned
 from flytelite.engine.executors.fork_commands import EXECUTE, interpreter_for, interpreter_of
 from flytelite.engine.executors.fork_libraries import Libraries
+from flytelite.engine.executors.fork_modules import Modules
 from flytelite.engine.executors.interface import Command
 from flytelite.engine.executors.subprocess import SubprocessExecutor
 
@@ -50,6 +51,7 @@ class ForkServerExecutor:
         self._idle: dict[str, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._libraries = Libraries(self._retire)
+        self._modules = Modules(self._retire)
 
     async def start(self, directory: Path, token: str, command: Command) -> ShimAttempt:
         """Start the command; ``directory`` must exist. Raises OSError."""
@@ -80,6 +82,7 @@ class ForkServerExecutor:
 
     async def close(self) -> None:
         """End the fork servers; attempts are not touched."""
+        self._modules.close()
         self._libraries.close()
         for timer in self._idle.values():
             timer.cancel()
@@ -90,13 +93,16 @@ class ForkServerExecutor:
             await asyncio.wait(self._ending)
 
     async def _fork(self, server: ForkServer, directory: Path, token: str, command: Command) -> ShimAttempt:
-        """Have the server, or one like it with more libraries, start the attempt. Raises Refused and Gone."""
-        better = self._libraries.find(server, command)
-        if better is not None:
-            try:
-                return await self._ask(better, server, directory, token, command)
-            except (Gone, Refused):
-                self._libraries.drop(better)
+        """Have the server, or one like it that has imported more, start the attempt. Raises Refused and Gone."""
+        libraries = self._libraries.find(server, command)
+        beside = self._libraries.beside(libraries, server, command)
+        module = self._modules.find(libraries or server, beside, command)
+        for better, forget in ((module, self._modules.drop), (libraries, self._libraries.drop)):
+            if better is not None:
+                try:
+                    return await self._ask(better, server, directory, token, command)
+                except (Gone, Refused):
+                    forget(better)
         return await self._ask(server, server, directory, token, command)
 
     async def _ask(

@@ -1,8 +1,7 @@
 """Fork servers that have also imported the libraries of a task: importing pandas costs a third of a second.
 
-What a task imports is learned from its first attempt, which writes it down. Only libraries are imported ahead, never
-the user's own modules: those have to come from the attempt's own copy of its code version, in its own environment and
-working directory, and what they make when they are imported (random generators, identifiers, paths) is not shared.
+What a task imports is learned from its first attempt, which writes it down. These servers import libraries only; when
+the user's own modules can be imported for more than one attempt is a matter of its own (fork_modules.py).
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from flytelite.engine.executors.fork_client import ForkServer, branched
+from flytelite.engine.executors.import_watch import OF_ONE_ATTEMPT
 from flytelite.engine.executors.interface import Command
 
 FEW = 20
@@ -22,28 +22,15 @@ MOST = 4
 
 IDLE_SECONDS = 600.0
 
-OF_ONE_ATTEMPT = frozenset(
-    {
-        "BATCH_JOB_ARRAY_INDEX_VAR_NAME",
-        "FLYTE_ATTEMPT_NUMBER",
-        "FLYTE_EXECUTION_URL",
-        "FLYTE_K8S_ARRAY_INDEX",
-        "PYTHONPATH",
-        "TMPDIR",
-        "_F_EE_ROOT",
-        "_F_SS_C",
-    }
-)
-"""Variables that differ between attempts of a task, beside FLYTE_INTERNAL_*; libraries do not ask for them."""
-
 _Key = tuple[str, tuple[str, ...], frozenset[tuple[str, str]]]
 
 
 @dataclass
 class _Lesson:
-    """What the tasks of one module import, and which of them have told."""
+    """What the tasks of one module import, and which of them have told. ``few`` is what nobody imports ahead."""
 
     modules: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
     taught: set[str] = field(default_factory=set)
 
 
@@ -65,29 +52,38 @@ class Libraries:
 
     def find(self, parent: ForkServer, command: Command) -> ForkServer | None:
         """A server that has what the task imports; None when that is little or not known, or while it is imported."""
-        lesson = self._lessons.get(_topic(parent, command))
+        lesson = self._lessons.get(topic(parent, command))
         if self._closed or lesson is None or len(lesson.modules) < FEW:
             return None
-        key = (parent.interpreter, lesson.modules, frozenset(_common(command.env).items()))
+        key = (parent.interpreter, lesson.modules, frozenset(common(command.env).items()))
         server = self._usable(key, parent)
         if server is None:
-            server = branched(parent, lesson.modules, _common(command.env))
+            server = branched(parent, lesson.modules, common(command.env))
         self._keep(key, server, parent)
         return server if server.ready() else None
 
     def wants_lesson(self, parent: ForkServer, command: Command) -> bool:
         """Whether it is not known yet what the task imports."""
-        lesson = self._lessons.get(_topic(parent, command))
+        lesson = self._lessons.get(topic(parent, command))
         return lesson is None or _name(command) not in lesson.taught
 
     def learn(self, parent: ForkServer, command: Command, modules: list[str]) -> None:
         """Remember what the task imported beyond what was imported for it, and have it imported."""
-        lesson = self._lessons.setdefault(_topic(parent, command), _Lesson())
+        lesson = self._lessons.setdefault(topic(parent, command), _Lesson())
         lesson.taught.add(_name(command))
-        new = [name for name in modules if name not in lesson.modules]
-        if len(new) >= FEW:
-            lesson.modules = (*lesson.modules, *new)
+        new = tuple(dict.fromkeys([*lesson.few, *(name for name in modules if name not in lesson.modules)]))
+        if len(new) < FEW:
+            lesson.few = new
+        else:
+            lesson.modules, lesson.few = (*lesson.modules, *new), ()
             self.find(parent, command)
+
+    def beside(self, found: ForkServer | None, parent: ForkServer, command: Command) -> tuple[str, ...] | None:
+        """What the task imports beside what the server has that was found; None while it is not known or imported."""
+        lesson = self._lessons.get(topic(parent, command))
+        if lesson is None or not lesson.taught or (lesson.modules and found is None):
+            return None
+        return lesson.few
 
     def drop(self, server: ForkServer) -> None:
         """Forget a server that has ended."""
@@ -124,8 +120,8 @@ class Libraries:
         self._retire(entry.server)
 
 
-def _topic(parent: ForkServer, command: Command) -> tuple[str, ...]:
-    """Tasks of one module import much the same, in whatever version."""
+def topic(parent: ForkServer, command: Command) -> tuple[str, ...]:
+    """What tasks of one module have in common, in whatever version: they import much the same."""
     scope = (command.env.get(f"FLYTE_INTERNAL_TASK_{name}", "") for name in ("PROJECT", "DOMAIN"))
     argv = command.argv
     module = argv[argv.index("task-module") + 1] if "task-module" in argv[:-1] else _name(command)
@@ -136,7 +132,8 @@ def _name(command: Command) -> str:
     return command.env.get("FLYTE_INTERNAL_TASK_NAME", "")
 
 
-def _common(env: Mapping[str, str]) -> dict[str, str]:
+def common(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that all attempts of a task have alike."""
     return {
         name: value
         for name, value in env.items()

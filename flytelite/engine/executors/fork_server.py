@@ -5,27 +5,31 @@ sockets; the engine has the other end. The server says on it, in JSON, that it i
 then on a message is one attempt: ATTEMPT, with three descriptors beside it: the attempt's connection, its lock and its
 log. The server ends when the engine does, and never looks back at what it has forked. The message BRANCH has a fork of
 the server import more modules and serve on a control socket of its own; beside it are a connection, on which it reads
-what to import (modules, env), and that socket.
+what to import (modules, env, and for a user's module what fork_import.py wants), and that socket.
 
 An attempt is given to a waiter (waiter.py), which outlives the server. The waiter reads from the connection what it
 has to know (four bytes of length, then JSON: directory, token, grace), answers STARTED, and leaves the rest (argv, env,
 cwd, lesson, memory, in the same form) to the task process. The connection stays open until the exit record is written.
 The next task process is forked in advance.
 
-Runs in the task's environment, where flytelite may not be installed: it loads its siblings by path.
+Runs in the task's environment, where flytelite may not be installed: its siblings are a package of another name.
 """
-# ruff: noqa: PTH120
 
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 if __name__ == "__main__":
-    del sys.path[0]  # the directory of this file, which holds a subprocess.py that is not Python's
+    # Not in the path: the directory of this file holds a subprocess.py that is not Python's.
+    package = ModuleType("_flytelite_executors")
+    package.__path__ = [sys.path.pop(0)]
+    sys.modules[package.__name__] = package
+    __package__ = package.__name__
 
 import contextlib
+import ctypes
 import gc
-import importlib.util
 import json
 import os
 import select
@@ -33,36 +37,23 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable, Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
+
+from . import fork_import, fork_prepared, fork_task, shim, waiter
+from .fork_prepared import Prepared
 
 ATTEMPT = b"+"
 BRANCH = b"*"
-
-
-def _sibling(name: str) -> ModuleType:
-    path = os.path.join(os.path.dirname(__file__), f"{name}.py")  # noqa: PTH118
-    spec = importlib.util.spec_from_file_location(f"_flytelite_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-if TYPE_CHECKING:
-    from flytelite.engine.executors import fork_task, shim, waiter
-else:
-    shim, fork_task, waiter = _sibling("shim"), _sibling("fork_task"), _sibling("waiter")
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Import flytekit and serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    greet(control, fork_task.prepare)
+    greet(control, fork_prepared.prepare)
 
 
-def greet(control: socket.socket, prepare: Callable[[], fork_task.Prepared]) -> NoReturn:
+def greet(control: socket.socket, prepare: Callable[[], Prepared]) -> NoReturn:
     """Import what has to be imported, say whether that went well, and serve."""
     try:
         prepared = prepare()
@@ -81,7 +72,7 @@ def greet(control: socket.socket, prepare: Callable[[], fork_task.Prepared]) -> 
 class Waiters:
     """The waiter that gets the next attempts, and its successors."""
 
-    def __init__(self, control: socket.socket, prepared: fork_task.Prepared) -> None:
+    def __init__(self, control: socket.socket, prepared: Prepared) -> None:
         self.control = control
         self.prepared = prepared
         self.orders: socket.socket | None = None
@@ -121,7 +112,7 @@ class Waiters:
             self.orders = None
 
 
-def serve(control: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
+def serve(control: socket.socket, prepared: Prepared) -> NoReturn:
     """Hand each attempt to a waiter until the engine is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the waiters
     waiters = Waiters(control, prepared)
@@ -143,25 +134,34 @@ def serve(control: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
 
 
 def branch(waiters: Waiters, connection: int, other: int) -> None:
-    """Fork a server that imports more; ``other`` is its control. Raises OSError."""
+    """Fork a server that imports more, and ends with this one; ``other`` is its control. Raises OSError."""
+    parent = os.getpid()
     if os.fork():
         return
     try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(0)
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         waiters.control.close()
         waiters.close()
         wanted = waiter.read(connection)
         os.close(connection)
-        prepared = waiters.prepared
-        greet(socket.socket(fileno=other), lambda: fork_task.extend(prepared, wanted["modules"], wanted["env"]))
+        greet(socket.socket(fileno=other), lambda: _extended(waiters.prepared, wanted))
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
-def wait(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
+def _extended(prepared: Prepared, wanted: dict[str, Any]) -> Prepared:
+    if "module" in wanted:
+        return fork_import.load(prepared, wanted)
+    return fork_prepared.extend(prepared, wanted["modules"], wanted["env"])
+
+
+def wait(orders: socket.socket, prepared: Prepared) -> NoReturn:
     """The waiter."""
     try:
         os.setsid()
@@ -175,11 +175,11 @@ def wait(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
     raise AssertionError
 
 
-def begin(orders: socket.socket, prepared: fork_task.Prepared) -> NoReturn:
+def begin(orders: socket.socket, prepared: Prepared) -> NoReturn:
     """The task process: wait for the attempt and become its command."""
     try:
         if not select.select([orders], [], [], 0)[0]:
-            fork_task.warm(prepared)
+            fork_prepared.warm(prepared)
         message, descriptors, _, _ = socket.recv_fds(orders, 1, 2)
         orders.close()
         if not message:

@@ -20,7 +20,8 @@ class Command:
     """One process to run. ``log`` receives its stdout and stderr; ``cwd`` and the log's directory exist already.
 
     ``secret_env`` is on top of ``env`` and for the process of this attempt alone. No text of ``masked`` may be read in
-    the log.
+    the log. ``code`` is a directory with the same content as ``cwd`` that nobody writes to, kept under a name that says
+    what is in it; None when there is more in ``cwd``.
     """
 
     argv: tuple[str, ...]
@@ -30,6 +31,7 @@ class Command:
     limits: Limits = Limits()
     secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     masked: tuple[str, ...] = field(default=(), repr=False)
+    code: Path | None = None
 
     @property
     def whole_env(self) -> dict[str, str]:

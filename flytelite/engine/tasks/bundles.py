@@ -96,24 +96,32 @@ class Bundles:
         for path in self.directory.glob(".*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def place_known(self, distribution: str, target: Path) -> bool:
-        """Copy the files of a distribution that is in the cache; False when it is not. Blocks a little."""
+    def place_known(self, distribution: str, target: Path) -> Path | None:
+        """Copy the files of a distribution from where they are in the cache; None when they are not. Blocks a little.
+
+        Nobody may write there.
+        """
         unpacked = self._known.get(_stamp(distribution))
         if unpacked is None or not unpacked.is_dir():
-            return False
+            return None
         shutil.copytree(unpacked, target, symlinks=True, dirs_exist_ok=True, copy_function=_copy)
-        return True
+        return unpacked
 
-    async def place(self, distribution: str, target: Path) -> None:
-        """Copy the files of a distribution into ``target``, unpacked once by all who ask. Raises UnusableBundle."""
+    async def place(self, distribution: str, target: Path) -> Path:
+        """Copy the files of a distribution into ``target``, unpacked once by all who ask. Raises UnusableBundle.
+
+        Returns where they are unpacked.
+        """
         path = local_path(distribution)
         task = self._unpacking.get(path)
         if task is None:
             task = self._unpacking[path] = asyncio.create_task(asyncio.to_thread(self._learn, distribution))
             task.add_done_callback(lambda _: self._unpacking.pop(path, None))
         await asyncio.shield(task)
-        if not await asyncio.to_thread(self.place_known, distribution, target):
+        unpacked = await asyncio.to_thread(self.place_known, distribution, target)
+        if unpacked is None:
             raise UnusableBundle(f"the code bundle {distribution} changed while it was unpacked")
+        return unpacked
 
     def _learn(self, distribution: str) -> None:
         stamp = _stamp(distribution)

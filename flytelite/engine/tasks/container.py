@@ -94,8 +94,9 @@ async def command(
     """
     try:
         prepared = await asyncio.to_thread(_prepare, container, variables, place, cache, where)
+        code = prepared.code
         if prepared.missing:
-            await cache.place(prepared.missing, place.work)
+            code = await cache.place(prepared.missing, place.work)
     except (templates.UnknownInput, bundles.UnusableBundle) as error:
         raise BadTaskFormat(str(error)) from error
     environment = with_temporary(env, place)
@@ -103,16 +104,18 @@ async def command(
         paths = [environment.get("PYTHONPATH", ""), str(place.work)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     argv = program(prepared.argv, environment, where)
-    return Command(argv=argv, env=environment, cwd=place.work, log=place.log)
+    alone = where.files is None
+    return Command(argv=argv, env=environment, cwd=place.work, log=place.log, code=code if alone else None)
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """``missing`` is a distribution that has not been unpacked yet."""
+    """``missing`` is a distribution that has not been unpacked yet, ``code`` where one is that has been."""
 
     argv: Sequence[str]
     has_code: bool = False
     missing: str = ""
+    code: Path | None = None
 
 
 def _prepare(
@@ -135,8 +138,8 @@ def _prepare(
         # Only flytekit knows how to fetch from other stores: it unpacks into the working directory itself.
         options = ["--additional-distribution", fast.distribution, "--dest-dir", "."]
         return _Prepared([bundles.FAST_EXECUTE, *options, "--", *fast.wrapped], has_code=True)
-    there = not fast.distribution or cache.place_known(fast.distribution, place.work)
-    return _Prepared(fast.command, has_code=True, missing="" if there else fast.distribution)
+    code = cache.place_known(fast.distribution, place.work) if fast.distribution else None
+    return _Prepared(fast.command, has_code=True, missing="" if code else fast.distribution, code=code)
 
 
 def with_temporary(env: Mapping[str, str], place: Place) -> dict[str, str]:

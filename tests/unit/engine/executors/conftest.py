@@ -74,13 +74,16 @@ class Workshop:
         program: str = "pyflyte-execute",
         files: dict[str, str] | None = None,
         arguments: list[str] | None = None,
+        code: Path | None = None,
     ) -> Bench:
-        """An attempt of ``task(text)`` of a sample module, or of the ``files`` of the working directory."""
+        """An attempt of ``task(text)`` of a sample module, of ``files``, or of what is in the directory ``code``."""
         directory = self.root / f"attempt{next(self.number)}"
         work, outputs, temporary = (directory / name for name in ("work", "out", "tmp"))
         for place in (work, outputs, temporary):
             place.mkdir(parents=True)
-        if files is None:
+        if code is not None:
+            shutil.copytree(code, work, dirs_exist_ok=True)
+        elif files is None:
             shutil.copy2(SAMPLES / f"{module}.py", work)
         for name, content in (files or {}).items():
             (work / name).write_text(content)
@@ -101,13 +104,18 @@ class Workshop:
             "PYTHONPATH": str(work),
             **(env or {}),
         }
-        command = Command((found, *paths, *arguments), variables, work, directory / "task.log")
+        command = Command((found, *paths, *arguments), variables, work, directory / "task.log", code=code)
         return Bench(directory, command)
 
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("workshop"))
 
 
 class Forks:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flytelite.engine.executors.fork_commands import interpreter_for, interpreter_of, needs_own_start
-from flytelite.engine.executors.fork_task import Entrypoint, shadows
+from flytelite.engine.executors.fork_entrypoint import Entrypoint
+from flytelite.engine.executors.fork_task import shadows
 
 HOST = {"PATH": "/usr/bin", "HOME": "/home/me", "LANG": "C.UTF-8"}
 BODY = "import sys\nfrom flytekit.bin.entrypoint import execute_task_cmd\nsys.exit(execute_task_cmd())\n"
@@ -96,6 +97,7 @@ WORDS = st.one_of(
 )  # fmt: skip
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(words=st.lists(WORDS, max_size=12))
 def test_arguments_are_read_as_click_reads_them_or_left_to_it(entrypoint, words):
     arguments = ["--inputs", "i", "--output-prefix", "o", "--resolver", "r", *words, "--", "task-module", "m"]

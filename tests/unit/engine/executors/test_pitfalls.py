@@ -34,13 +34,22 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
         "test_fork_executor.py": ["test_no_attempt_sees_what_another_did_to_its_process"],
     },
     "modules of another code version": {
+        "test_fork_modules.py": [
+            "test_modules_are_in_the_attempts_own_copy_which_is_as_it_was_registered",
+            "test_what_a_module_must_not_do",
+            "test_what_a_module_must_not_leave",
+            "test_another_environment_or_code_version_has_its_own",
+        ],
         "test_fork_executor.py": [
             "test_two_code_versions_at_once",
             "test_a_module_with_the_name_of_a_library_gets_a_new_interpreter",
         ],
         "test_fork_libraries.py": ["test_new_code_of_the_same_module_finds_them_too_and_runs_as_it_is"],
     },
-    "random numbers": {"test_fork_executor.py": ["test_random_numbers_differ"]},
+    "random numbers": {
+        "test_fork_executor.py": ["test_random_numbers_differ"],
+        "test_fork_modules.py": ["test_each_attempt_has_random_numbers_of_its_own"],
+    },
     "environments": {
         "test_fork_executor.py": ["test_packages_installed_later_get_a_new_fork_server"],
         "test_fork_libraries.py": ["test_another_environment_has_its_own"],

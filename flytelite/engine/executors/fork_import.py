@@ -1,0 +1,125 @@
+"""In a fork of a fork server: a user's module, imported once for all attempts of one code version.
+
+It is imported from a copy that is removed afterwards; each attempt sees its own copy instead. Which modules this can be
+done with: docs/executors.md. With all others each attempt imports for itself, and so says what is wrong with them.
+"""
+# ruff: noqa: PTH120
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from . import fork_state
+from .fork_prepared import Prepared, import_libraries
+from .fork_task import shadows
+from .import_places import Places
+from .import_traces import Traces
+from .import_watch import Watch
+
+
+class Unfit(Exception):
+    """The import does more than to define things."""
+
+
+def load(prepared: Prepared, wanted: Mapping[str, Any]) -> Prepared:
+    """Import the libraries ``modules`` and then ``module``, as the script ``program`` would in the variables ``env``.
+
+    ``code`` is the directory that its code is in, ``copy`` where a copy may be made. After so many ``seconds`` the
+    process ends. Raises Unfit, UnsafeToFork, Fixed, and what the import raises.
+    """
+    import_libraries(prepared, wanted["modules"], wanted["env"])
+    shutil.copytree(wanted["code"], wanted["copy"], symlinks=True)
+    root = os.path.realpath(wanted["copy"])
+    try:
+        if shadows(root, prepared.libraries):
+            raise Unfit("has modules with the names of libraries")
+        places = _import(prepared, root, wanted)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    prepared.settle()
+    prepared.move = places.move
+    return prepared
+
+
+def _import(prepared: Prepared, root: str, wanted: Mapping[str, Any]) -> Places:
+    known = set(sys.modules)
+    homes = [*prepared.places, os.path.dirname(os.__file__)]
+    with _as_in_an_attempt(prepared, root, wanted["program"]):
+        traces = Traces()
+        watch = Watch(root, homes)
+        with _output() as printed:
+            signal.alarm(wanted["seconds"])
+            with watch:
+                importlib.import_module(wanted["module"])
+            path = list(sys.path)
+            if not signal.alarm(0):
+                watch.note("changes the alarm")
+        found = [*watch.found, *traces.left(), *_foreign(set(sys.modules) - known, root, homes)]
+        if printed:
+            found.append("prints")
+    if found:
+        raise Unfit("; ".join(found))
+    places = Places(root, watch.codes, path)
+    places.find(watch, vars(watch), watch.codes, path)
+    return places
+
+
+@contextlib.contextmanager
+def _as_in_an_attempt(prepared: Prepared, root: str, program: str) -> Iterator[None]:
+    """The module finds the process as it would in an attempt, but for what belongs to one attempt."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    sys.path[:] = list(dict.fromkeys([os.path.dirname(program), root, *prepared.path]))
+    sys.argv = [program]
+    tempfile.tempdir = None
+    fork_state.fresh_main(program)
+    os.chdir(root)
+    try:
+        yield
+    finally:
+        os.chdir("/")
+        sys.path[:] = prepared.path
+        sys.dont_write_bytecode = before
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[list[bool]]:
+    """Whether anything was printed, known at the end."""
+    printed: list[bool] = []
+    file = os.memfd_create("output")
+    kept = [os.dup(1), os.dup(2)]
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    try:
+        yield printed
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        if os.fstat(file).st_size:
+            printed.append(True)
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (file, *kept):
+            os.close(descriptor)
+
+
+def _foreign(names: set[str], root: str, homes: list[str]) -> Iterator[str]:
+    """Modules that are neither the version's nor installed, or that are not plain Python."""
+    for name in names:
+        module = sys.modules.get(name)
+        origin = getattr(module, "__file__", None) if isinstance(module, ModuleType) else None
+        if not isinstance(origin, str) or origin.startswith(tuple(f"{home}/" for home in homes)):
+            continue
+        if not origin.startswith(f"{root}/"):
+            yield f"imports {origin}"
+        elif not origin.endswith(".py"):
+            yield f"imports {name}, which is not Python"

@@ -1,0 +1,469 @@
+"""Fork servers that have imported users' modules: when there are any, and what attempts see of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import re
+import signal
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from flytelite.engine.executors import fork_commands, fork_modules
+from flytelite.engine.executors.attempt import read_record
+from flytelite.engine.executors.fork_client import Gone, Refused, branched
+from flytelite.engine.executors.fork_libraries import Libraries
+from flytelite.engine.executors.fork_modules import Modules
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
+
+
+class Versions:
+    """Code versions, as the engine keeps them, and attempts of them."""
+
+    def __init__(self, forks, workshop) -> None:
+        self.executor = forks.executor
+        self.workshop = workshop
+        self.directory = workshop.root / "cache"
+        self.numbers = itertools.count()
+
+    def make(self, files: dict[str, str]) -> Path:
+        directory = self.directory / f"version{next(self.numbers)}"
+        for name, text in files.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(textwrap.dedent(text))
+        return directory
+
+    async def attempt(self, code: Path, **options):
+        bench = self.workshop.bench("tell", module=options.pop("module", "told"), code=code, **options)
+        attempt = await self.executor.start(bench.directory, "t", bench.command)
+        outcome = await attempt.wait()
+        assert outcome.exit_code == 0, bench.log
+        return bench
+
+    def servers(self):
+        return [entry.server for entry in self.executor._modules._entries.values()]
+
+    async def warm(self, code: Path, **options) -> str:
+        """Attempts until there is a server that has the module; its refusal, or nothing."""
+        modules, libraries = self.executor._modules, self.executor._libraries
+        before = len(modules._seen)
+        for _ in range(4):  # the libraries of the first attempt may have to be imported first
+            await self.attempt(code, **options)
+            for entry in [*libraries._entries.values(), *modules._entries.values()]:
+                await asyncio.wait([entry.server._ready])
+            await asyncio.sleep(0)
+            key, refusal = next(reversed(modules._seen.items()))
+            if len(modules._seen) > before and (refusal or key in modules._entries):
+                return refusal
+        raise AssertionError("there is no server for the module")
+
+
+@pytest.fixture
+def run(forks, workshop):
+    """``run(test)``: call ``test(versions)`` with an executor that has seen nothing yet."""
+    executor = forks.executor
+    executor._libraries = Libraries(executor._retire)
+    executor._modules = Modules(executor._retire)
+    yield lambda test: forks.runner.run(test(Versions(forks, workshop)))
+
+    async def close():
+        executor._modules.close()
+        executor._libraries.close()
+
+    forks.runner.run(close())
+
+
+def told(start: str = "", result: str = "'x'") -> dict[str, str]:
+    """A module that does something when it is imported, and tells of it in its task."""
+    task = f"""
+        from flytekit import task
+        @task
+        def tell(text: str) -> str:
+            return str(({result}))
+    """
+    return {"told.py": textwrap.dedent(start) + textwrap.dedent(task)}
+
+
+def test_attempts_begin_where_one_import_ended(run):
+    async def test(versions):
+        # Objects are where they were when the module was imported: only a fork can tell that.
+        code = versions.make(told("MADE = object()", "id(MADE), LIST.append(1) or LIST"))
+        (code / "told.py").write_text("LIST = []\n" + (code / "told.py").read_text())
+        assert await versions.warm(code) == ""
+        benches = [await versions.attempt(code) for _ in range(3)]
+        return {bench.result for bench in benches}
+
+    (result,) = run(test)
+    assert result.endswith("[1])")
+
+
+PACKAGE = {
+    "told.py": """
+        import pathlib, os, sys, inspect
+        from importlib import resources
+        from flytekit import task
+        import parts.one
+        import spaces.two
+        HERE = pathlib.Path(__file__).resolve().parent
+        PLACES = {"here": os.path.dirname(__file__), "list": [__file__]}
+        TEXT = (HERE / "data.txt").read_text()
+        class Kept:
+            PLACE = HERE / "data.txt"
+            def __init__(self):
+                self.place = str(HERE)
+        KEPT = Kept()
+        @task
+        def tell(text: str) -> str:
+            import json, pkgutil, late, spaces.late
+            own = sys.modules[__name__]
+            places = [__file__, __spec__.origin, __spec__.cached, __loader__.path, HERE, *PLACES.values(), Kept.PLACE,
+                      KEPT.place, tell._module_file, parts.__path__, parts.one.__file__, list(spaces.__path__),
+                      spaces.two.__file__, late.__file__, spaces.late.__file__,
+                      inspect.getsourcefile(tell.task_function),
+                      parts.one.function.__code__.co_filename, inspect.getfile(Kept), sys.path[1]]
+            found = {
+                "places": [str(place) for place in places],
+                "source": inspect.getsource(parts.one.function) + inspect.getsource(Kept),
+                "modules": sorted(one.name for one in pkgutil.iter_modules(parts.__path__)),
+                "resource": resources.files("parts").joinpath("note.txt").read_text(),
+                "text": [TEXT, Kept.PLACE.read_text()],
+                "there": all(os.path.exists(place) for place in places[:1] + places[4:5]),
+            }
+            (HERE / "data.txt").write_text("changed")
+            (pathlib.Path(parts.one.__file__).parent / "note.txt").write_text("changed")
+            try:
+                parts.one.fail()
+            except ValueError as error:
+                frame = error.__traceback__.tb_next
+                found["places"].append(frame.tb_frame.f_code.co_filename)
+            return json.dumps(found)
+    """,
+    "data.txt": "data",
+    "late.py": "",
+    "parts/__init__.py": "",
+    "parts/one.py": "def function():\n    return 1\ndef fail():\n    raise ValueError\n",
+    "parts/note.txt": "note",
+    "spaces/two.py": "",
+    "spaces/late.py": "",
+}
+
+
+def test_modules_are_in_the_attempts_own_copy_which_is_as_it_was_registered(run):
+    async def test(versions):
+        code = versions.make(PACKAGE)
+        before = await versions.attempt(code)
+        assert await versions.warm(code) == ""
+        (server,) = versions.servers()
+        later = [await versions.attempt(code) for _ in range(2)]
+        assert server.served
+        left = sorted(path.name for path in versions.directory.iterdir())
+        return [json.loads(bench.result) for bench in (before, *later)], left
+
+    found, left = run(test)
+    assert found[0] == found[1] == found[2]
+    assert found[0]["text"] == ["data", "data"]
+    assert found[0]["resource"] == "note"
+    assert all("DIR/work" in place for place in found[0]["places"])
+    assert left == ["version0"]  # the copy that was imported is gone
+
+
+TOGETHER = [
+    ("import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()", "start_new_thread"),
+    ("import subprocess; subprocess.run(['true'])", "subprocess.Popen"),
+    ("import os\nif os.fork() == 0: os._exit(0)", "os.fork"),
+    ("import socket; SOCKET = socket.socket()", "socket.__new__"),
+    ("import os; DESCRIPTOR = os.open(__file__, os.O_RDONLY)", "changes open files"),
+    ("import os; os.chdir('/')", "os.chdir"),
+    ("import os; os.umask(0o077)", "umask"),
+    ("import signal; signal.signal(signal.SIGUSR1, print)", "_signal.signal"),
+    ("import signal; signal.setitimer(signal.ITIMER_VIRTUAL, 100)", "setitimer"),
+    ("import os; os.environ['MINE'] = '1'", "os.putenv"),
+    ("import atexit; atexit.register(print)", "atexit.register"),
+    ("import os; os.register_at_fork(before=lambda: None)", "register_at_fork"),
+    ("import mmap; MEMORY = mmap.mmap(-1, 4096)", "changes memory shared"),
+    ("import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))", "changes limits"),
+    ("import gc; gc.disable()", "garbage collector"),
+    ("import sys; sys.excepthook = print", "hooks"),
+    ("import sys; sys.argv.append('x')", "arguments"),
+    ("import json; json.loads = eval", "replaces json.loads"),
+    ("import socket; socket.socket.family = None", "replaces socket.socket.family"),
+    ("print('imported')", "prints"),
+    ("import os; NAME = os.environ.get('FLYTE_INTERNAL_EXECUTION_ID')", "FLYTE_INTERNAL_EXECUTION_ID"),
+    ("import os; NUMBER = os.getenv('FLYTE_ATTEMPT_NUMBER')", "FLYTE_ATTEMPT_NUMBER"),
+    ("import os; ALL = dict(os.environ)", "all variables"),
+    ("import flytekit; CONTEXT = flytekit.current_context()", "current context"),
+    ("import socket; socket.setdefaulttimeout(5)", "setdefaulttimeout"),
+    ("import os; PID = os.getpid()", "posix.getpid"),
+    ("import time; START = time.time()", "time.time"),
+    ("from datetime import datetime; START = datetime.now()", "datetime.now"),
+    ("import uuid; ID = uuid.uuid4()", "posix.urandom"),
+    ("import random; NUMBER = random.random()", "random.random"),
+    ("import random; random.seed(1)", "random.seed"),
+    ("import numpy; numpy.random.seed(1)", "numpy's random"),
+    ("import ssl; KEY = ssl.RAND_bytes(8)", "RAND_bytes"),
+    ("from pathlib import Path; TEXT = Path('/etc/hostname').read_text()", "reads /etc/hostname"),
+    ("from pathlib import Path; THERE = Path('/etc/passwd').exists()", "looks at /etc/passwd"),
+    ("import os; LIST = os.listdir('/etc')", "lists /etc"),
+    ("open('out.txt', 'w').close()", "writes out.txt"),
+    ("import tempfile; PLACE = tempfile.gettempdir()", "TMPDIR"),
+    ("KEPT = bytearray(300 * 1024 * 1024)", "MiB of memory"),
+    ("import sys; sys.path.insert(0, '/opt'); import os; sys.modules['mine'] = type(sys)('mine')\n"
+     "sys.modules['mine'].__file__ = '/opt/mine.py'", "imports /opt/mine.py"),
+]  # fmt: skip
+
+ALONE = [
+    ("import flytekit; DECK = flytekit.Deck('mine', 'text')", "current context"),
+    ("import secrets; KEY = secrets.token_hex()", "posix.urandom"),
+    ("import random; GENERATOR = random.Random()", "random.seed"),
+    ("import numpy; GENERATOR = numpy.random.default_rng()", "posix.urandom"),
+    ("import grpc; CHANNEL = grpc.insecure_channel('localhost:1')", "open files|threads"),
+    ("import asyncio; LOOP = asyncio.new_event_loop()", "open files"),
+    ("import weakref\nclass K: pass\nK = K(); F = weakref.finalize(K, print)", "at the exit"),
+    ("import multiprocessing; LOCK = multiprocessing.Lock()", "memory shared"),
+    ("KEPT = (__file__,)", "in a tuple"),
+    ("KEPT = {__file__: 1}", "as a key"),
+    ("import re; KEPT = [re.compile(__file__)]", "Pattern"),
+    ("def made(): pass\nmade.__code__ = made.__code__.replace(co_name='other')", "in the code of made"),
+    ("raise ValueError('not here')", "ValueError: not here"),
+    ("import sys; sys.exit(3)", "SystemExit"),
+]
+
+
+def refusal(forks, workshop, code: Path) -> Exception:
+    """Why the module ``told`` of that directory is not imported for all."""
+    bench = workshop.bench("tell", module="told", code=code)
+    copy = code.with_name(f".{code.name}.copy")
+    task = {"module": "told", "program": bench.command.argv[0], "code": str(code), "copy": str(copy), "seconds": 20}
+
+    async def main():
+        root = forks.executor._server(fork_commands.interpreter_for(bench.command, forks.executor.host))
+        server = branched(root, ["numpy", "uuid", "tempfile", "secrets"], workshop.host, task)
+        with pytest.raises((Refused, Gone)) as caught:
+            await server.until_ready()
+        await server.close()
+        return caught.value
+
+    found = forks.runner.run(main())
+    assert not copy.exists() or isinstance(found, Gone)
+    return found
+
+
+@pytest.fixture(scope="module")
+def all_at_once(forks, module_workshop):
+    """What is said of a module that does all of it."""
+    workshop = module_workshop
+    versions = Versions(forks, workshop)
+    return str(refusal(forks, workshop, versions.make({"told.py": "\n".join(start for start, _ in TOGETHER)})))
+
+
+@pytest.mark.parametrize(("start", "reason"), TOGETHER, ids=[reason for _, reason in TOGETHER])
+def test_what_a_module_must_not_do(all_at_once, start, reason):
+    assert reason in all_at_once
+
+
+@pytest.mark.parametrize(("start", "reason"), ALONE, ids=[reason for _, reason in ALONE])
+def test_what_a_module_must_not_leave(forks, workshop, start, reason):
+    found = refusal(forks, workshop, Versions(forks, workshop).make(told(start)))
+    assert isinstance(found, Refused)
+    assert re.search(reason, str(found))
+
+
+def test_a_module_with_the_name_of_a_library_is_imported_by_each_attempt(forks, workshop):
+    code = Versions(forks, workshop).make({**told(), "requests.py": ""})
+    assert "names of libraries" in str(refusal(forks, workshop, code))
+
+
+def test_an_import_that_kills_its_process_harms_nobody(forks, workshop):
+    code = Versions(forks, workshop).make(told("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
+    assert isinstance(refusal(forks, workshop, code), Gone)
+
+
+def test_an_import_that_takes_for_ever_is_ended(forks, workshop, monkeypatch):
+    code = Versions(forks, workshop).make(told("import threading; threading.Event().wait()"))
+    bench = workshop.bench("tell", module="told", code=code)
+    copy = code.with_name(".copy")
+    task = {"module": "told", "program": bench.command.argv[0], "code": str(code), "copy": str(copy), "seconds": 1}
+
+    async def main():
+        root = forks.executor._server(fork_commands.interpreter_for(bench.command, forks.executor.host))
+        server = branched(root, [], workshop.host, task)
+        with pytest.raises(Gone):
+            await server.until_ready()
+        await server.close()
+
+    forks.runner.run(main())
+
+
+def test_a_module_that_cannot_be_shared_runs_as_ever_and_is_not_tried_again(run):
+    async def test(versions):
+        code = versions.make(told("import uuid; ID = uuid.uuid4()", "ID"))
+        assert "posix.urandom" in await versions.warm(code)
+        found = [(await versions.attempt(code)).result for _ in range(2)]
+        return found, versions.servers()
+
+    found, servers = run(test)
+    assert len(set(found)) == 2
+    assert servers == []
+
+
+def test_a_module_that_fails_fails_in_the_attempt_with_its_own_words(run):
+    async def test(versions):
+        code = versions.make({"told.py": "1 / 0"})
+        benches = []
+        for _ in range(3):
+            bench = versions.workshop.bench("tell", module="told", code=code)
+            attempt = await versions.executor.start(bench.directory, "t", bench.command)
+            await attempt.wait()
+            benches.append(bench)
+            for server in versions.servers():
+                await asyncio.wait([server._ready])
+        return benches
+
+    for bench in run(test):
+        assert "ZeroDivisionError" in bench.error.message or "ZeroDivisionError" in bench.log
+        assert "told.py" in bench.log + bench.error.message
+
+
+def test_each_attempt_has_random_numbers_of_its_own(run):
+    async def test(versions):
+        start = "import random, ssl, uuid, numpy"
+        code = versions.make(told(start, "random.random(), ssl.RAND_bytes(4), uuid.uuid4(), numpy.random.random()"))
+        assert await versions.warm(code) == ""
+        return [(await versions.attempt(code)).result for _ in range(3)], versions.servers()
+
+    found, servers = run(test)
+    assert servers[0].served
+    assert all(len(set(column)) == 3 for column in zip(*(text.strip("()").split(", ") for text in found), strict=True))
+
+
+def test_the_first_attempt_makes_no_process(run):
+    async def test(versions):
+        await versions.attempt(versions.make(told()))
+        return versions.servers()
+
+    assert run(test) == []
+
+
+def test_what_is_not_only_a_known_code_version_begins_by_itself(run):
+    async def test(versions):
+        code = versions.make(told())
+        others = [
+            {"env": {"PYTHONPATH": "/elsewhere"}},
+            {"arguments": ["--resolver", "told.resolver", "--", "task-module", "told", "task-name", "tell"]},
+        ]
+        for options in others:
+            bench = versions.workshop.bench("tell", module="told", code=code, **options)
+            assert fork_modules._key(SimpleNamespace(interpreter="p"), bench.command) is None
+        bench = versions.workshop.bench("tell", module="told", code=code)
+        key = fork_modules._key(SimpleNamespace(interpreter="p"), bench.command)
+        for change in ({"code": None}, {"secret_env": {"_FSEC_A": "1"}}, {"masked": ("secret",)}):
+            command = replace(bench.command, **change)
+            assert fork_modules._key(SimpleNamespace(interpreter="p"), command) is None
+        return key.module
+
+    assert run(test) == "told"
+
+
+def test_another_environment_or_code_version_has_its_own(run):
+    async def test(versions):
+        one, two = versions.make(told("TEXT = 'one'", "TEXT")), versions.make(told("TEXT = 'two'", "TEXT"))
+        assert await versions.warm(one) == ""
+        (first,) = versions.servers()
+        assert await versions.warm(one, env={"MINE": "1"}) == ""
+        assert len(versions.servers()) == 2
+        assert await versions.warm(two) == ""
+        # A new version ends the servers of the old one.
+        (last,) = versions.servers()
+        return first is last, [(await versions.attempt(code)).result for code in (one, two)]
+
+    assert run(test) == (False, ["one", "two"])
+
+
+def test_servers_end_when_they_are_idle_or_too_many(run, monkeypatch):
+    async def test(versions):
+        monkeypatch.setattr(fork_modules, "MOST", 1)
+        one, two = versions.make(told()), versions.make(told("OTHER = 1"))
+        await versions.warm(one)
+        (first,) = versions.servers()
+        await versions.warm(two)
+        (second,) = versions.servers()
+        assert first is not second
+        monkeypatch.setattr(fork_modules, "IDLE_SECONDS", 0.01)
+        await versions.attempt(two)
+        async with asyncio.timeout(30):
+            while versions.servers() or versions.executor._ending:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return [server._control.fileno() for server in (first, second)]
+
+    assert run(test) == [-1, -1]
+
+
+HOLDING = {
+    "told.py": """
+        import time
+        from pathlib import Path
+        from flytekit import task
+        @task
+        def tell(text: str) -> str:
+            Path("running").touch()
+            while not Path(text).exists():
+                time.sleep(0.01)
+            return "held"
+    """
+}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def is_server(pid: int) -> bool:
+    """Whether it is a waiter's parent rather than a waiter: it has grandchildren."""
+    return any(map(below, below(pid)))
+
+
+def below(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_whoever_is_killed_attempts_end_as_they_would(run, until):
+    """The waiter's parent, its parent, and the task itself, each while an attempt of a shared module runs."""
+
+    async def test(versions):
+        code = versions.make(HOLDING)
+        go = versions.workshop.root / "go"
+        go.touch()
+        assert await versions.warm(code, text=str(go)) == ""
+        (server,) = versions.servers()
+        (root,) = versions.executor._servers.values()
+        root_pid = (await root._process).pid
+        await until(lambda: any(is_server(pid) for pid in below(root_pid)))
+        (shared,) = [pid for pid in below(root_pid) if is_server(pid)]
+        go.unlink()
+        benches = [versions.workshop.bench("tell", str(go), module="told", code=code) for _ in range(3)]
+        attempts = [await versions.executor.start(one.directory, "t", one.command) for one in benches]
+        assert server.served
+        await until(lambda: all((one.work / "running").exists() for one in benches))
+        records = [read_record(one.directory / "process") for one in benches]
+        os.kill(int(records[2]["task_pid"]), signal.SIGKILL)
+        assert (await attempts[2].wait()).signal == signal.SIGKILL
+        os.kill(root_pid, signal.SIGKILL)
+        await until(lambda: not alive(shared))  # it ends with the one that it was forked from
+        after = versions.workshop.bench("tell", str(go), module="told", code=code)
+        attempts.append(await versions.executor.start(after.directory, "t", after.command))
+        go.touch()
+        outcomes = [await attempts[number].wait() for number in (0, 1, 3)]
+        return [(outcome.exit_code, outcome.lost) for outcome in outcomes]
+
+    assert run(test) == [(0, False)] * 3
