@@ -3,7 +3,7 @@
 It is imported from a copy that is removed afterwards; each attempt sees its own copy instead. Which modules this can be
 done with: docs/executors.md. With all others each attempt imports for itself, and so says what is wrong with them.
 """
-# ruff: noqa: PTH120
+# ruff: noqa: PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def load(prepared: Prepared, wanted: Mapping[str, Any]) -> Prepared:
     process ends. Raises Unfit, UnsafeToFork, Fixed, and what the import raises.
     """
     import_libraries(prepared, wanted["modules"], wanted["env"])
-    shutil.copytree(wanted["code"], wanted["copy"], symlinks=True)
-    root = os.path.realpath(wanted["copy"])
+    root = os.path.join(os.path.realpath(os.path.dirname(wanted["copy"])), os.path.basename(wanted["copy"]))
     try:
+        shutil.copytree(wanted["code"], root, symlinks=True)
         if shadows(root, prepared.libraries):
             raise Unfit("has modules with the names of libraries")
         places = _import(prepared, root, wanted)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from flytelite.engine.executors.fork_client import ForkServer, Refused, branched
+from flytelite.engine.executors.fork_client import ForkServer, branched
 from flytelite.engine.executors.fork_libraries import common, topic
 from flytelite.engine.executors.interface import Command
 
@@ -111,13 +113,18 @@ class Modules:
             "seconds": IMPORT_SECONDS,
         }
         server = branched(parent, libraries, dict(key.env), task)
-        server.when_ready(lambda refusal: self._refused(key, server, refusal) if refusal else None)
+
+        def done(refusal: Exception | None) -> None:
+            if refusal is not None:
+                self._refused(key, server, str(refusal) or "its process ended")
+                asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, copy, ignore_errors=True))
+
+        server.when_ready(done)
         return server
 
-    def _refused(self, key: _Key, server: ForkServer, refusal: Exception) -> None:
-        if isinstance(refusal, Refused):
-            self._seen[key] = str(refusal)
-            logger.info("each task of the module %s imports it for itself: %s", key.module, refusal)
+    def _refused(self, key: _Key, server: ForkServer, reason: str) -> None:
+        self._seen[key] = reason
+        logger.info("each task of the module %s imports it for itself: %s", key.module, reason)
         self.drop(server)
 
     def _usable(self, key: _Key, parent: ForkServer) -> ForkServer | None:

@@ -54,14 +54,13 @@ class Versions:
     async def warm(self, code: Path, **options) -> str:
         """Attempts until there is a server that has the module; its refusal, or nothing."""
         modules, libraries = self.executor._modules, self.executor._libraries
-        before = len(modules._seen)
         for _ in range(4):  # the libraries of the first attempt may have to be imported first
             await self.attempt(code, **options)
             for entry in [*libraries._entries.values(), *modules._entries.values()]:
                 await asyncio.wait([entry.server._ready])
             await asyncio.sleep(0)
             key, refusal = next(reversed(modules._seen.items()))
-            if len(modules._seen) > before and (refusal or key in modules._entries):
+            if refusal or key in modules._entries:
                 return refusal
         raise AssertionError("there is no server for the module")
 
@@ -246,13 +245,13 @@ def refusal(forks, workshop, code: Path) -> Exception:
     async def main():
         root = forks.executor._server(fork_commands.interpreter_for(bench.command, forks.executor.host))
         server = branched(root, ["numpy", "uuid", "tempfile", "secrets"], workshop.host, task)
-        with pytest.raises((Refused, Gone)) as caught:
+        with pytest.raises(Refused) as caught:
             await server.until_ready()
         await server.close()
         return caught.value
 
     found = forks.runner.run(main())
-    assert not copy.exists() or isinstance(found, Gone)
+    assert not copy.exists()
     return found
 
 
@@ -272,18 +271,12 @@ def test_what_a_module_must_not_do(all_at_once, start, reason):
 @pytest.mark.parametrize(("start", "reason"), ALONE, ids=[reason for _, reason in ALONE])
 def test_what_a_module_must_not_leave(forks, workshop, start, reason):
     found = refusal(forks, workshop, Versions(forks, workshop).make(told(start)))
-    assert isinstance(found, Refused)
     assert re.search(reason, str(found))
 
 
 def test_a_module_with_the_name_of_a_library_is_imported_by_each_attempt(forks, workshop):
     code = Versions(forks, workshop).make({**told(), "requests.py": ""})
     assert "names of libraries" in str(refusal(forks, workshop, code))
-
-
-def test_an_import_that_kills_its_process_harms_nobody(forks, workshop):
-    code = Versions(forks, workshop).make(told("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
-    assert isinstance(refusal(forks, workshop, code), Gone)
 
 
 def test_an_import_that_takes_for_ever_is_ended(forks, workshop, monkeypatch):
@@ -312,6 +305,18 @@ def test_a_module_that_cannot_be_shared_runs_as_ever_and_is_not_tried_again(run)
     found, servers = run(test)
     assert len(set(found)) == 2
     assert servers == []
+
+
+def test_an_import_that_kills_its_process_is_not_tried_again_and_leaves_nothing(run, until):
+    async def test(versions):
+        start = "import os, signal\nif os.getcwd().rpartition('/')[2] != 'work': os.kill(os.getpid(), signal.SIGKILL)"
+        code = versions.make(told(start))
+        assert "ended" in await versions.warm(code)
+        await versions.attempt(code)
+        await until(lambda: [path.name for path in versions.directory.iterdir()] == [code.name])
+        return versions.servers()
+
+    assert run(test) == []
 
 
 def test_a_module_that_fails_fails_in_the_attempt_with_its_own_words(run):
