@@ -2,8 +2,9 @@
 
 Run as ``python tests/benchmarks/bench_store.py [--sizes N ...] [--place DIR] [--keep DIR] [--compaction]``. One
 execution is really run; a store is made of copies of its documents, under other names and times, as a compaction writes
-them. Each size is measured in a process of its own. The largest needs about 4 GB of disk and takes minutes to write:
-``--keep`` leaves the stores there for the next run. Times of CPU are there for machines that do other things too.
+them. Each size is measured in processes of its own, three times by turns; what is printed are the medians of these. The
+largest needs about 4 GB of disk and takes minutes to write: ``--keep`` leaves the stores there for the next run. Times
+of CPU are there for machines that do other things too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import gc
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import statistics
@@ -50,7 +52,7 @@ import copying
 NODES = 10
 SIZES = (1_000, 10_000, 100_000)
 NAME = "template0"
-LISTS, EVENTS, PUTS, ROUNDS, WRITERS = 100, 500, 300, 7, 16
+LISTS, EVENTS, PUTS, ROUNDS, WRITERS, TURNS = 100, 500, 300, 7, 16, 3
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -87,12 +89,17 @@ def kept_documents(kept: Path, place: Path) -> dict[str, dict[str, dict[str, Any
     return found
 
 
-def link(store: Path, target: Path) -> None:
-    """Another store of the same files, which are compacted segments that no server writes to."""
+def another(store: Path, target: Path, *, copied: bool) -> None:
+    """Another store of the same files, which are compacted segments that no server writes to.
+
+    ``copied``: so that to remove such a file is work for the file system, as it is in a store that is used.
+    """
     target.mkdir(parents=True)
     for path in store.iterdir():
         if path.name != "lock":
-            os.link(path, target / path.name)
+            (shutil.copyfile if copied else os.link)(path, target / path.name)
+    if copied:
+        os.sync()
 
 
 class Texts:
@@ -361,19 +368,23 @@ def main() -> None:
         place = Path(made)
         kept = arguments.keep or place
         template = kept_documents(kept / "template.json", place / "template")
-        found: dict[int, dict[str, float]] = {}
-        for size in arguments.sizes:
-            store = kept / f"{size}-executions"
-            if not (store / "format.json").exists():
-                fill(store, template, size)
-            link(store, place / str(size) / "store")
-            command = [sys.executable, __file__, "--measure", str(place / str(size))]
-            command += ["--compaction"] if arguments.compaction else []
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-            found[size] = json.loads(done.stdout)
+        found: dict[int, list[dict[str, float]]] = {size: [] for size in arguments.sizes}
+        for turn in range(1 if arguments.compaction else TURNS):
+            for size, figures in found.items():
+                store = kept / f"{size}-executions"
+                if not (store / "format.json").exists():
+                    fill(store, template, size)
+                data_dir = place / f"{size}-{turn}"
+                another(store, data_dir / "store", copied=arguments.compaction)
+                command = [sys.executable, __file__, "--measure", str(data_dir)]
+                command += ["--compaction"] if arguments.compaction else []
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+                figures.append(json.loads(done.stdout))
+                shutil.rmtree(data_dir)
         print(f"{'executions':44}" + "".join(f"{size:12,}" for size in found))
-        for title in next(iter(found.values())):
-            print(f"{title:44}" + "".join(f"{figures[title]:12.2f}" for figures in found.values()))
+        for title in next(iter(found.values()))[0]:
+            medians = [statistics.median(one[title] for one in figures) for figures in found.values()]
+            print(f"{title:44}" + "".join(f"{figure:12.2f}" for figure in medians))
         if arguments.compaction:
             return
         text = orjson.dumps(next(iter(template["node_executions"].values())))

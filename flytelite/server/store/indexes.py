@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
-from flytelite.server.store.conditions import sort_key
 from flytelite.server.store.interface import Condition, Operator, Scalar, TableSchema
 from flytelite.server.store.orderings import Ordering
 from flytelite.server.store.rows import Row
@@ -65,6 +64,9 @@ class Indexes:
         self.inserted = Ordering(rows=rows)
         self.equality = {column: EqualityIndex(self.position[column], rows) for column in sorted(self.schema.indexed)}
         self.sorted: dict[str, Ordering] = {}
+        self._of_columns: list[tuple[int, EqualityIndex | Ordering]] = [
+            (self.position[column], index) for column, index in self.equality.items()
+        ]
         for column in sorted(self.schema.sorted):
             self.ordering(column)
 
@@ -73,34 +75,33 @@ class Indexes:
         if column is None:
             return self.inserted
         if column not in self.sorted:
-            self.sorted[column] = Ordering(column, self.position[column], self.inserted)
+            position = self.position[column]
+            self.sorted[column] = Ordering(column, position, self.inserted)
+            self._of_columns.append((position, self.sorted[column]))
         return self.sorted[column]
 
     def add(self, row: Row) -> None:
         self.inserted.add(row)
-        for _, index in self._of_columns():
+        for _, index in self._of_columns:
             index.add(row)
 
     def remove(self, row: Row) -> None:
         self.inserted.remove(row)
-        for _, index in self._of_columns():
+        for _, index in self._of_columns:
             index.remove(row)
 
     def move(self, row: Row, columns: tuple[Scalar, ...]) -> None:
         """Give an indexed row other columns."""
         old = row.columns
-        changed: list[EqualityIndex | Ordering] = []
-        for column, index in self._of_columns():
-            position = self.position[column]
-            if sort_key(old[position]) != sort_key(columns[position]):
+        if columns == old:
+            return
+        changed = [index for position, index in self._of_columns if old[position] != columns[position]]
+        self.inserted.touch(row)
+        for _, index in self._of_columns:
+            if index in changed:
                 index.remove(row)
-                changed.append(index)
             elif isinstance(index, Ordering):
                 index.touch(row)
-        self.inserted.touch(row)
         row.columns = columns
         for index in changed:
             index.add(row)
-
-    def _of_columns(self) -> list[tuple[str, EqualityIndex | Ordering]]:
-        return [*self.equality.items(), *self.sorted.items()]

@@ -21,6 +21,8 @@ from flytelite.server.store.partitions import Partitions, name_of
 from flytelite.server.store.rows import Row, Rows, bulk, encode
 from flytelite.server.store.segments import Segment
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
 
 class Table(tinydb.Table):
     """Documents by key (``document_id_class`` is str), in insertion order, with the columns and indexes of its schema.
@@ -186,6 +188,8 @@ class Table(tinydb.Table):
 
     def _columns(self, key: str, document: Document) -> tuple[Scalar, ...]:
         columns = tuple(map(document.get, self._indexes.columns))
+        if _SCALARS.issuperset(map(type, columns)):
+            return columns
         for position, value in enumerate(columns):
             if value is not None and not isinstance(value, (str, int, float)):
                 column = self._indexes.columns[position]
