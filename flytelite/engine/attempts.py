@@ -30,6 +30,8 @@ from flytelite.engine.waiting import persistently, until_there_is_space
 
 SUBMITTED = "task submitted"
 
+_NEVER_STARTED = (BadTaskFormat, BuildFailed, NoEnvironment, UnknownSecret, UnusableFile, OSError)
+
 
 @dataclass(frozen=True)
 class Work:
@@ -139,32 +141,57 @@ async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Su
 
     Cancelling ends the process first. Never raises for what the task does.
     """
+    made: _Made | None = None
+    if intent is None:
+        try:
+            made = await until_there_is_space(lambda: _make(work))
+        except _NEVER_STARTED as error:
+            reporter.queued(None)
+            return _not_started(error)
     admission = work.run.services.admission
     ticket = admission.insist(work.demand) if intent is not None else admission.enter(work.demand)
     if ticket is None:
         reporter.waiting(admission.shortage(work.demand))
         ticket = await admission.wait(work.demand)
     with admission.holding(ticket):
-        return await _run(work, intent, reporter, ticket)
+        return await _run(work, intent, reporter, ticket, made)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What an attempt has before it is admitted; its command only if that takes long to make."""
+
+    around: commands.Surroundings
+    prepared: commands.Prepared | None
+
+
+async def _make(work: Work) -> _Made:
+    """Whoever has to build first keeps nobody else from running."""
+    around = await commands.surround(work)
+    return _Made(around, await commands.prepare(work, around) if commands.installs(work) else None)
 
 
 async def _run(
-    work: Work, intent: Note | None, reporter: Reporter, ticket: Ticket
+    work: Work, intent: Note | None, reporter: Reporter, ticket: Ticket, made: _Made | None
 ) -> results.Succeeded | results.Failed:
     masked: tuple[str, ...] | None = None
     where: Environment | None = None
-    if intent is None:
+    if made is not None:
         try:
-            prepared = await until_there_is_space(lambda: commands.prepare(work, ticket))
-        except (BadTaskFormat, BuildFailed, NoEnvironment, UnknownSecret, UnusableFile, OSError) as error:
+            prepared = made.prepared
+            if prepared is None:
+                prepared = await until_there_is_space(lambda: commands.prepare(work, made.around))
+        except _NEVER_STARTED as error:
             reporter.queued(None)
             return _not_started(error)
-        masked, where = prepared.command.masked, prepared.where
+        command = commands.bounded(work, ticket, prepared.command)
+        masked, where = command.masked, prepared.where
         intent = _intent(work, prepared)
         reporter.queued(intent, *prepared.remarks)
         await work.run.services.sink.durable()
-        process = work.run.services.executor.start(work.place.attempt, str(intent["token"]), prepared.command)
+        process = work.run.services.executor.start(work.place.attempt, str(intent["token"]), command)
     else:
+        assert intent is not None
         process = work.run.services.executor.adopt(Path(str(intent["directory"])), str(intent["token"]))
     starting = asyncio.ensure_future(process)
     try:

@@ -24,6 +24,7 @@ from flytelite.engine.tasks import (
     templates,
 )
 from flytelite.engine.tasks.container_engines import Engine
+from flytelite.engine.tasks.refusals import BadTaskFormat
 
 if TYPE_CHECKING:
     from flytelite.engine.attempts import Work
@@ -45,22 +46,46 @@ class Prepared:
     where: Environment | None = None
 
 
-async def prepare(work: Work, ticket: Ticket) -> Prepared:
-    """Make the attempt's directories and its command. ``ticket`` is what the attempt may take of the machine.
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a command will run: in a container of ``engine``, or else in the Python environment ``where``."""
 
-    Raises BadTaskFormat, BuildFailed, NoEnvironment, UnknownSecret and UnusableFile, and OSError when a file cannot be
-    written.
+    where: Environment
+    engine: Engine | None = None
+
+
+async def surround(work: Work) -> Surroundings:
+    """Find, or first make, what the command will run in. That takes its time, and nothing of the machine's tickets.
+
+    Raises BadTaskFormat, BuildFailed and NoEnvironment, and OSError when a file cannot be written.
+    """
+    found = pods.container_of(work.template)
+    engine = await work.run.services.engines.find() if found.data_config.enabled else None
+    return Surroundings(OWN if engine is not None else await _where(work, found), engine)
+
+
+def installs(work: Work) -> bool:
+    """Whether making the command includes the installation of packages for this attempt alone."""
+    found = pods.container_of(work.template)
+    variables = (*found.env, *work.run.launch.spec.envs.values)
+    return not found.data_config.enabled and any(one.key == overlay.RUNTIME_PACKAGES for one in variables)
+
+
+async def prepare(work: Work, around: Surroundings) -> Prepared:
+    """Make the attempt's directories and its command.
+
+    Raises BadTaskFormat, BuildFailed, UnknownSecret and UnusableFile, and OSError when a file cannot be written.
     """
     adaptation = task_types.type_of(work.template).adapt(work.template)
     found = pods.container_of(work.template)
     remarks = (*adaptation.remarks, *pods.remarks(work.template))
-    if ticket.demand.remark:
-        remarks = (*remarks, ticket.demand.remark)
+    if work.demand.remark:
+        remarks = (*remarks, work.demand.remark)
     grant = await asyncio.to_thread(_grant, work) if work.template.security_context.secrets else Grant()
     if found.data_config.enabled:
-        prepared = await _prepare_raw(work, found, grant, remarks)
+        prepared = await _prepare_raw(work, found, grant, remarks, around)
     else:
-        where = await _where(work, found)
+        where = around.where
         env = {**where.adapt(work.run.services.host), **adaptation.env, **_environment(work, found)}
         made = await container.command(found, variables(work), env, work.place, work.run.services.bundles, where=where)
         if env.get(overlay.RUNTIME_PACKAGES):
@@ -70,7 +95,6 @@ async def prepare(work: Work, ticket: Ticket) -> Prepared:
         if grant.values:
             secret_env = grant.environment(work.place.secrets)
             prepared = replace(prepared, command=replace(made, secret_env=secret_env, masked=grant.masked))
-    prepared = replace(prepared, command=_bounded(work, ticket, prepared.command))
     if grant.files or prepared.remarks or stores.local_path(work.raw_prefix) is None:
         await asyncio.to_thread(_finish, work, grant, prepared)
     return prepared
@@ -82,7 +106,7 @@ def limits(work: Work) -> Limits:
     return Limits(memory=int(work.resources.memory.limit)) if enforced else Limits()
 
 
-def _bounded(work: Work, ticket: Ticket, command: Command) -> Command:
+def bounded(work: Work, ticket: Ticket, command: Command) -> Command:
     """The command with its limits, and with the graphics processors that are its own."""
     env = command.env
     if ticket.gpus and GPUS not in env:
@@ -90,11 +114,11 @@ def _bounded(work: Work, ticket: Ticket, command: Command) -> Command:
     return replace(command, env=env, limits=limits(work))
 
 
-async def _prepare_raw(work: Work, found: tasks_pb2.Container, grant: Grant, remarks: tuple[str, ...]) -> Prepared:
-    services = work.run.services
+async def _prepare_raw(
+    work: Work, found: tasks_pb2.Container, grant: Grant, remarks: tuple[str, ...], around: Surroundings
+) -> Prepared:
     raw = raw_containers.RawContainer(found, work.place)
-    engine = await services.engines.find()
-    where = OWN if engine is not None else await _where(work, found)
+    engine, where = around.engine, around.where
 
     def make() -> Prepared:
         work.place.make()
@@ -119,17 +143,21 @@ def _in_engine(work: Work, raw: raw_containers.RawContainer, grant: Grant, engin
 
 
 def _on_host(work: Work, raw: raw_containers.RawContainer, grant: Grant, where: Environment) -> Prepared:
-    found = raw.on_host()
+    found, allowed = raw.on_host(), work.run.services.engines.allowed
     env = container.with_temporary({**where.adapt(work.run.services.host), **_environment(work, found)}, work.place)
+    try:
+        argv = container.program(templates.render([*found.command, *found.args], variables(work)), env)
+    except BadTaskFormat as error:
+        raise BadTaskFormat(raw_containers.without_engine(str(error), raw.container.image, allowed)) from error
     command = Command(
-        argv=container.program(templates.render([*found.command, *found.args], variables(work)), env),
+        argv=argv,
         env=env,
         cwd=work.place.work,
         log=work.place.log,
         secret_env=grant.environment(work.place.secrets),
         masked=grant.masked,
     )
-    remark = raw_containers.host_remark(raw.container.image, work.run.services.engines.allowed)
+    remark = raw_containers.host_remark(raw.container.image, allowed)
     return Prepared(command, (remark,), where=where)
 
 

@@ -74,22 +74,26 @@ class Services:
 
 
 class Slot:
-    """A place among the nodes that run at the same time; given back once, early or at the end."""
+    """A place among the nodes that run at the same time; given back at the end at the latest."""
 
     def __init__(self, places: asyncio.Semaphore | None) -> None:
         self._places = places
         self._held = False
 
     async def __aenter__(self) -> Slot:
-        if self._places is not None:
-            await self._places.acquire()
-            self._held = True
+        await self.take()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    async def take(self) -> None:
+        """Wait for a place, unless there is one already."""
+        if self._places is not None and not self._held:
+            await self._places.acquire()
+            self._held = True
 
     def release(self) -> None:
         """Let another node have the place."""

@@ -136,8 +136,7 @@ class Job:
 
     @property
     def _category(self) -> agent_pb2.TaskCategory:
-        template = self.work.template
-        return agent_pb2.TaskCategory(name=template.type, version=template.task_type_version)
+        return agent_pb2.TaskCategory(name=self.work.template.type, version=self.route.version)
 
     async def execute(self, reporter: Reporter) -> results.Succeeded | results.Failed:
         """Do the task within one call. Raises _CallFailed and BadTaskFormat."""
@@ -229,6 +228,7 @@ class Job:
         self.work.output_directory.mkdir(parents=True, exist_ok=True)
         template = tasks_pb2.TaskTemplate()
         template.CopyFrom(self.work.template)
+        template.task_type_version = self.route.version  # services look for their connector by it
         variables = commands.variables(self.work)
         try:
             if template.WhichOneof("target") == "container":

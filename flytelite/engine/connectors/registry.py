@@ -34,10 +34,11 @@ class NoConnector(Exception):
 
 @dataclass(frozen=True)
 class Route:
-    """The service that serves a type, and whether it does so within one call."""
+    """The service that serves a type, in which version, and whether it does so within one call."""
 
     client: ServiceClient
     is_sync: bool
+    version: int = 0
 
 
 @dataclass
@@ -47,6 +48,14 @@ class _Listed:
     at: float = float("-inf")
     served: dict[Category, bool] = field(default_factory=dict)
     failure: str = ""
+
+    def find(self, type: str, version: int) -> Category | None:
+        """What serves the tasks of a type in a version.
+
+        Without that version it is version 0, which is nearly all that connectors have: flytekit's ``map_task`` gives
+        its tasks version 1, whatever that of the task is that it maps.
+        """
+        return next((one for one in ((type, version), (type, 0)) if one in self.served), None)
 
 
 class Connectors:
@@ -61,7 +70,7 @@ class Connectors:
 
     def serves(self, type: str, version: int) -> bool:
         """Whether a service has said, or the settings say, that tasks of that type go to it."""
-        known = any((type, version) in listed.served for listed in self._listed.values())
+        known = any(listed.find(type, version) is not None for listed in self._listed.values())
         return known or any(type in service.task_types for service in self._services)
 
     async def find(self, type: str, version: int, needed: bool) -> Route | None:
@@ -69,10 +78,10 @@ class Connectors:
         asked = []
         for service in self._services:
             listed = await self._list(service)
-            if (type, version) in listed.served:
-                return Route(self._client(service), listed.served[type, version])
+            if (category := listed.find(type, version)) is not None:
+                return Route(self._client(service), listed.served[category], category[1])
             if type in service.task_types:
-                return Route(self._client(service), is_sync=False)
+                return Route(self._client(service), is_sync=False, version=version)
             asked.append(_told(service.endpoint, listed))
         return await self._find_here(type, version, asked) if needed else None
 
@@ -89,9 +98,10 @@ class Connectors:
         except CannotServe as error:
             raise NoConnector("; ".join([*asked, str(error)])) from error
         listed = await self._list(service)
-        if (type, version) not in listed.served:
+        category = listed.find(type, version)
+        if category is None:
             raise NoConnector("; ".join([*asked, _told("this machine", listed)]))
-        return Route(self._client(service), listed.served[type, version])
+        return Route(self._client(service), listed.served[category], category[1])
 
     def _client(self, service: ConnectorSettings) -> ServiceClient:
         from flytelite.engine.connectors.client import ServiceClient

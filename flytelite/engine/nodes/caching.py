@@ -18,7 +18,7 @@ from flytelite.engine.catalog import Artifact, Catalog, Key, NoCacheVersion, key
 from flytelite.engine.failures import SYSTEM, failed
 from flytelite.engine.naming import generated_name
 from flytelite.engine.record import Note
-from flytelite.engine.run import Run
+from flytelite.engine.run import Run, Slot
 
 Status = catalog_pb2.CatalogCacheStatus
 Reservation = catalog_pb2.CatalogReservation
@@ -71,10 +71,11 @@ class Caching:
             return None
         return await self._catalog.get(self.key, self.interface.outputs.variables, self.template.id)
 
-    async def reserve(self) -> Artifact | None:
+    async def reserve(self, slot: Slot) -> Artifact | None:
         """Wait until no other run computes the artifact; the artifact, if there is one then.
 
-        Else this run holds the reservation. A restarted engine finds its own again.
+        Else this run holds the reservation. A restarted engine finds its own again. Who waits is not among those that
+        run: the ``slot`` is others' meanwhile (``IsMaxParallelismAchieved``: a queued node does not count).
         """
         services = self.run.services
         key = self.key
@@ -82,8 +83,10 @@ class Caching:
             bell = services.bells.listen(key.bell)
             holder = services.sink.reserve(key.dataset, key.tag, self._owner)
             if holder.owner != self._owner:
+                slot.release()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(bell.wait(), holder.expires_in)
+                await slot.take()
                 continue
             found = await self.lookup()
             if found is not None:

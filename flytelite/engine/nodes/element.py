@@ -30,6 +30,7 @@ from flytelite.engine.nodes import caching
 from flytelite.engine.nodes.node import NodeRun
 from flytelite.engine.nodes.progress import Progress
 from flytelite.engine.record import Note, UnsyncedFiles
+from flytelite.engine.run import Slot
 from flytelite.engine.tasks import results
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ class Element:
         while not over:
             cache = self._caching
             if cache.serialized:
-                if "intent" not in self.note and (found := await cache.reserve()) is not None:
+                # In an array who waits keeps its place.
+                if "intent" not in self.note and (found := await cache.reserve(Slot(None))) is not None:
                     await self._use(found)
                     return
                 self.note["reservation"] = cache.reservation

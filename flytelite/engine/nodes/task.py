@@ -44,7 +44,7 @@ async def reserved(node: NodeRun) -> Finished | None:
     template = node.template
     if template is None or not (cache := _caching(node, template)).serialized:
         return None
-    found = await cache.reserve()
+    found = await cache.reserve(node.slot)
     return None if found is None else await _use(node, found)
 
 

@@ -79,6 +79,15 @@ class RawContainer:
         return text
 
 
+def without_engine(message: str, image: str, allowed: str) -> str:
+    """What is wrong with a command here, and how its image would run. ``allowed``: the setting ``containers``."""
+    if allowed == "auto":
+        how = "neither docker nor podman answers: start one of them (it is looked for in PATH, docker first)"
+    else:
+        how = f"the setting `containers: {allowed}` has it run here: set `containers: auto` and have docker or podman"
+    return f"{message}. It is in the image [{image}], which is not run as a container, as {how}"
+
+
 def host_remark(image: str, allowed: str) -> str:
     """What people are told of a container that does not run as one. ``allowed`` is the setting ``containers``."""
     why = "no container engine answers" if allowed == "auto" else f"containers: {allowed}"

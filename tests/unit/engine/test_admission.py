@@ -10,6 +10,7 @@ import pytest
 from flyteidl.core import execution_pb2
 
 from flytelite.engine.admission import Admission, Demand, Machine
+from flytelite.engine.environments.choice import Environments
 from flytelite.engine.machine import this_machine
 from flytelite.engine.resources import Amount, EffectiveResources
 
@@ -168,6 +169,36 @@ def test_tasks_wait_for_each_other_and_say_why(bench, tmp_path):
         assert event.custom_info["cpu_seconds"] > 0
     remarks = [reason.reason for event in tasks for reason in event.reasons]
     assert sum("more than this machine has" in remark for remark in remarks) == 1
+
+
+BUILDING = """
+from flytekit import Resources, task, workflow
+
+@task(requests=Resources(cpu="8"), limits=Resources(cpu="8"), container_image="example.com/large:1")
+def built() -> int:
+    return 1
+
+@task(requests=Resources(cpu="8"), limits=Resources(cpu="8"))
+def there() -> int:
+    return 2
+
+@workflow
+def wf() -> tuple[int, int]:
+    return built(), there()
+"""
+
+
+def test_who_builds_its_environment_keeps_nobody_from_running(bench, monkeypatch):
+    choose = Environments.choose
+
+    async def choose_late(self, image, *rest):
+        if image == "example.com/large:1":
+            await asyncio.wait_for(bench.ledger.until(lambda: "n1 SUCCEEDED" in bench.ledger.lines()), 60)
+        return await choose(self, image, *rest)
+
+    monkeypatch.setattr(Environments, "choose", choose_late)
+    closure = bench.run(BUILDING)
+    assert closure.phase == execution_pb2.WorkflowExecution.SUCCEEDED, closure
 
 
 EATER = """

@@ -60,6 +60,10 @@ def slow(directory: str, a: int) -> int:
 @workflow
 def serial(directory: str, a: int) -> int:
     return slow(directory=directory, a=a)
+
+@workflow
+def beside(directory: str, a: int) -> tuple[int, int]:
+    return slow(directory=directory, a=a), square(directory=directory, a=a)
 """
 
 
@@ -262,3 +266,33 @@ def test_a_reservation_of_others_is_waited_for_until_it_expires(bench, monkeypat
     assert bench.go(bench.id).phase == SUCCEEDED
     assert len(asked) == 3
     assert ran(bench) == ["slow"]
+
+
+def test_who_waits_for_a_reservation_leaves_its_place_to_others(bench, monkeypatch):
+    closure = bench.build(SOURCE, "beside")
+    (bench.directory / "go").touch()
+    inputs = bench.literals(directory=str(bench.directory), a=5)
+    id = bench.ledger.create("exec", closure, inputs, max_parallelism=1)
+    take, asked = bench.ledger.reserve, []
+
+    def others_have_run() -> bool:
+        return "n1 SUCCEEDED" in bench.ledger.lines()
+
+    def reserve(dataset, tag, owner):
+        asked.append((dataset, tag))
+        return take(dataset, tag, owner) if others_have_run() else ReservationHolder("somebody")
+
+    monkeypatch.setattr(bench.ledger, "reserve", reserve)
+
+    async def main():
+        propeller = bench.engine()
+        await propeller.start()
+        await asyncio.wait_for(bench.ledger.until(others_have_run), 60)
+        propeller.reservation_released(*asked[0])
+        found = await asyncio.wait_for(bench.ledger.ended(id), 60)
+        await propeller.stop()
+        return found
+
+    assert asyncio.run(main()).phase == SUCCEEDED
+    assert sorted(ran(bench)) == ["slow", "square5"]
+    assert "n0 QUEUED" in bench.ledger.lines()

@@ -176,6 +176,21 @@ def test_an_engine_that_does_not_answer_leaves_it_to_this_machine(bench, on):
     assert any("no container engine answers" in remark for remark in remarks(bench, "n1"))
 
 
+@pytest.mark.parametrize(
+    ("containers", "told"),
+    [
+        ("auto", "neither docker nor podman answers: start one of them (it is looked for in PATH, docker first)"),
+        ("host", "the setting `containers: host` has it run here: set `containers: auto` and have docker or podman"),
+    ],
+)
+def test_a_program_that_only_the_image_has(bench, on, containers, told):
+    on(containers, answers=False)
+    closure = bench.run(SOURCE.replace('["sh", "-c", "echo', '["apk", "-c", "echo'), "bad")
+    assert (closure.phase, closure.error.code) == (FAILED, "BadTaskFormat")
+    assert "[apk] of the task's command is not on this machine" in closure.error.message
+    assert f"It is in the image [alpine:3], which is not run as a container, as {told}" in closure.error.message
+
+
 def test_in_an_engine(bench, on):
     calls = on("auto")
     closure = bench.run(SOURCE, inputs={"n": 5})
