@@ -4,6 +4,7 @@ snapshot.json       what it is: format, where its data directory was, what it ho
 documents.jsonl     documents of the store, one a line: table, key, document
 my-s3-bucket/…      objects
 attempts/…          logs
+images/…            what the images of ImageSpecs stand for
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ DOCUMENTS = "documents.jsonl"
 BUCKET = "my-s3-bucket"
 ATTEMPTS = "attempts"
 LOG = "task.log"
+IMAGES = "images"
 
 DOCUMENT_BYTES = 256 * 1024 * 1024
 """Documents are one entry of the journal when they arrive, and are in memory meanwhile."""
@@ -230,7 +232,7 @@ def _check_name(name: str) -> None:
     parts = name.split("/")
     is_place = (
         name == DOCUMENTS
-        or (parts[0] == BUCKET and len(parts) > 1)
+        or (parts[0] in (BUCKET, IMAGES) and len(parts) > 1)
         # Of attempts only logs: the other files there tell the engine which processes are its own.
         or (parts[0] == ATTEMPTS and len(parts) > 1 and parts[-1] == LOG)
     )

@@ -16,6 +16,7 @@ from flyteidl.core import identifier_pb2
 
 from flytelite.config import Settings
 from flytelite.engine.data import sync_directory
+from flytelite.engine.environments.library import Library
 from flytelite.errors import FailedPrecondition, InvalidArgument
 from flytelite.server import archive
 from flytelite.server.admin import snapshots
@@ -26,6 +27,7 @@ from flytelite.server.admin.snapshot_tables import Entry
 from flytelite.server.admin.snapshots import Selection, Snapshots
 from flytelite.server.admin.strings import Change
 from flytelite.server.archive import Manifest
+from flytelite.server.archive_images import ArchiveImages
 from flytelite.server.data_files import DataFiles, files_below, rewrite, strings_in_files
 from flytelite.server.store.disk import refusal
 from flytelite.server.store.interface import Store
@@ -65,6 +67,7 @@ class Archives:
         self._settings = settings
         self._store = store
         self._files = DataFiles(settings)
+        self._images = ArchiveImages(Library(settings.environments))
         self._lock = lock
 
     async def export(self, ids: Sequence[identifier_pb2.WorkflowExecutionIdentifier], target: Path) -> Exported:
@@ -97,11 +100,14 @@ class Archives:
                 arrivals = Arrivals(self._store)
                 known = arrivals.known(entries)
                 placing = _Placing(self._files, entries, known)
+                images = await asyncio.to_thread(self._images.check, staging)
                 await asyncio.to_thread(placing.place, staging)
                 try:
+                    await asyncio.to_thread(self._images.put, images, staging)
                     outcome = arrivals.put(entries)
                 except BaseException:
                     await asyncio.to_thread(placing.undo)
+                    await asyncio.to_thread(self._images.forget, images)
                     raise
                 await self._store.durable()
             except OSError as error:
@@ -111,12 +117,14 @@ class Archives:
         return _imported(outcome, manifest, len(placing.placed))
 
     def _write(self, selection: Selection, target: Path) -> Manifest:
-        files = {str(path.relative_to(self._settings.data_dir)): path for path in self._gather(selection)}
+        found, strings = self._gather(selection)
+        files = {str(path.relative_to(self._settings.data_dir)): path for path in found}
+        files |= self._images.files(strings)
         keys = [execution_key(id) for id in selection.executions]
         return archive.write(target, self._settings.data_dir, keys, selection.entries, files)
 
-    def _gather(self, selection: Selection) -> set[Path]:
-        """The executions' own files, and those that documents or files already found refer to."""
+    def _gather(self, selection: Selection) -> tuple[set[Path], set[str]]:
+        """The executions' own files, and those that documents or files already found refer to; every string in them."""
         found: set[Path] = set()
         for id in selection.executions:
             found.update(files_below(self._files.metadata(id)), self._files.logs(id))
@@ -127,7 +135,7 @@ class Archives:
             more = {path for text in fresh for path in self._files.named_by(text)} - found
             found |= more
             strings = strings_in_files(more)
-        return found
+        return found, seen
 
     def _prepare(self, packed: Path, staging: Path) -> tuple[Manifest, list[Entry]]:
         staging.mkdir(parents=True)
@@ -175,7 +183,8 @@ class _Placing:
         moves = [
             (path, target)
             for path in files_below(staging)
-            if self._is_wanted(path, target := self._root / path.relative_to(staging))
+            if not path.is_relative_to(staging / archive.IMAGES)
+            and self._is_wanted(path, target := self._root / path.relative_to(staging))
         ]
         directories: set[Path] = set()
         try:

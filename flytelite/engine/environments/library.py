@@ -101,11 +101,11 @@ class Library:
 
     def save_image(self, image: Image) -> None:
         """Remember what an image stands for."""
-        _write(self._image_path(image.name), image.as_json())
+        _write(self.record(image.name), image.as_json())
 
     def image(self, name: str) -> Image | None:
         """What an image stands for; None for one that no ImageSpec was made into."""
-        content = _read(self._image_path(name))
+        content = _read(self.record(name))
         return None if content is None else Image.of_json(content)
 
     def images(self) -> list[Image]:
@@ -113,9 +113,13 @@ class Library:
         paths = sorted((self.directory / IMAGES).glob("*.json"))
         return [Image.of_json(content) for path in paths if (content := _read(path)) is not None]
 
+    def record(self, image: str) -> Path:
+        """The file that says what an image stands for, if anything is known of it."""
+        return self.directory / IMAGES / f"{hashlib.sha256(image.encode()).hexdigest()[:20]}.json"
+
     def files(self, image: str) -> Path:
         """Where the files of an image lie that its tasks find in their working directory."""
-        return self._image_path(image).with_suffix("")
+        return self.record(image).with_suffix("")
 
     def made(self) -> list[Made]:
         """All environments that are whole, the one last used first."""
@@ -136,9 +140,6 @@ class Library:
         with self.locked(digest):
             clear(self.directory / digest)
             (self.directory / LOGS / f"{digest}.log").unlink(missing_ok=True)
-
-    def _image_path(self, name: str) -> Path:
-        return self.directory / IMAGES / f"{hashlib.sha256(name.encode()).hexdigest()[:20]}.json"
 
 
 def clear(environment: Path) -> None:

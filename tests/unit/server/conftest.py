@@ -50,7 +50,8 @@ class Home:
     """A data directory whose control plane is at rest between calls; ``now`` is its clock, in seconds."""
 
     def __init__(self, path: Path) -> None:
-        self.settings = Settings(data_dir=path, port=path.stat().st_ino % 20000 + 20000)
+        port = path.stat().st_ino % 20000 + 20000
+        self.settings = Settings(data_dir=path, port=port, environments=path / "environments")
         self.now = 0.0
         self.store = JournalStore.open(self.settings.store)
         self.bucket = self.settings.bucket

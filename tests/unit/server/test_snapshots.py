@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import tarfile
@@ -236,6 +237,7 @@ def test_another_execution_of_that_name_is_kept(a: Any, make_home: Any, archive:
     b.register()
     b.start("one")
     b.end("one")
+    asyncio.run(b.store.durable())
     before, files = b.store.position, sorted(b.settings.data_dir.rglob("*"))
     a.export(archive)
     with pytest.raises(AlreadyExists, match="there is another execution flytesnacks/development/one here"):
