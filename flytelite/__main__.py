@@ -7,9 +7,14 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    from flytelite.cli.application import run
+    from flytelite.cli import starting
 
-    sys.exit(run(sys.argv[1:]))
+    code = starting.run(sys.argv[1:])
+    if code is None:
+        from flytelite.cli.application import run
+
+        code = run(sys.argv[1:])
+    sys.exit(code)
 
 
 if __name__ == "__main__":

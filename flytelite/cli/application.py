@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import sys
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from flytelite import __version__
-from flytelite.cli.failure import FAILED, INTERRUPTED, Failure
+from flytelite.cli.failure import FAILED, INTERRUPTED, tell
 from flytelite.cli.options import Session, Verbose
-from flytelite.errors import FlyteError
 
 # What follows the first word of these belongs to the user: an entity's inputs, another program's arguments.
 _REST_IS_THE_USERS = {"allow_interspersed_args": False}
@@ -51,10 +48,8 @@ def run(arguments: Sequence[str]) -> int:
         return _exit_code(stop)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (Failure, FlyteError) as failure:
-        return _tell(failure, session)
     except Exception as error:  # the last resort of a command line: it tells the user
-        return _tell(error, session)
+        return tell(error, session.verbose)
     return 0
 
 
@@ -91,23 +86,6 @@ def _global_options(
     ] = False,
 ) -> None:
     pass
-
-
-def _tell(error: Exception, session: Session) -> int:
-    if session.verbose:
-        traceback.print_exception(error)
-    print(f"flytelite: {sentence_of(error, session.verbose)}", file=sys.stderr)
-    return error.exit_code if isinstance(error, Failure) else FAILED
-
-
-def sentence_of(error: Exception, verbose: bool) -> str:
-    """What the user reads of an error."""
-    if isinstance(error, Failure):
-        return error.sentence
-    if isinstance(error, FlyteError):
-        return error.message
-    hint = "" if verbose else "; --verbose shows where"
-    return f"this is a bug in flytelite: {type(error).__name__}: {error}{hint}"
 
 
 def _exit_code(stop: SystemExit) -> int:

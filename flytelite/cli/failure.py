@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+from flytelite.errors import FlyteError
+
 FAILED = 1
 USAGE = 2
 NEVER_STARTED = 3
@@ -24,3 +28,23 @@ class Usage(Failure):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence, USAGE)
+
+
+def tell(error: Exception, verbose: bool) -> int:
+    """Say on stderr what went wrong, with the traceback if ``verbose``; the exit code that goes with it."""
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"flytelite: {sentence_of(error, verbose)}", file=sys.stderr)
+    return error.exit_code if isinstance(error, Failure) else FAILED
+
+
+def sentence_of(error: Exception, verbose: bool) -> str:
+    """What the user reads of an error."""
+    if isinstance(error, Failure):
+        return error.sentence
+    if isinstance(error, FlyteError):
+        return error.message
+    hint = "" if verbose else "; --verbose shows where"
+    return f"this is a bug in flytelite: {type(error).__name__}: {error}{hint}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
 from flyteidl.core import literals_pb2, types_pb2
 from google.protobuf import json_format, struct_pb2
 
@@ -99,10 +98,14 @@ def _from_json(value: Any, node_id: str) -> literals_pb2.Literal:
 
 def unpack(content: bytes) -> Any:
     """The value in MessagePack bytes."""
+    import msgpack  # type: ignore[import-untyped]
+
     return msgpack.unpackb(content, strict_map_key=False)
 
 
 def _binary(value: Any) -> literals_pb2.Literal:
+    import msgpack
+
     binary = literals_pb2.Binary(value=msgpack.packb(value), tag=MESSAGEPACK)
     return literals_pb2.Literal(scalar=literals_pb2.Scalar(binary=binary))
 

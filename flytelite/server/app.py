@@ -11,13 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flyteidl.core import identifier_pb2
 
 from flytelite.config import Settings
-from flytelite.engine import data
-from flytelite.engine.propeller import Propeller
 from flytelite.server.admin.changes import (
     AbortRequested,
     Change,
@@ -34,7 +32,6 @@ from flytelite.server.admin.execution_tables import EXECUTIONS
 from flytelite.server.admin.phases import WORKFLOW_TERMINAL
 from flytelite.server.data_directory import DataDirectory, Running
 from flytelite.server.dispatch import Dispatcher
-from flytelite.server.engine_record import EngineRecord
 from flytelite.server.file_log import FileLog
 from flytelite.server.grpc.server import GrpcServer
 from flytelite.server.hold import HeldExecutions
@@ -44,6 +41,10 @@ from flytelite.server.scheduler import Scheduler
 from flytelite.server.store.interface import Store
 from flytelite.server.store.journal import JournalStore
 from flytelite.server.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from flytelite.engine.propeller import Propeller
+    from flytelite.server.engine_record import EngineRecord
 
 GET_EXECUTION = "flyteidl.service.AdminService/GetExecution"
 DRAIN_SECONDS = 2.0
@@ -92,9 +93,6 @@ async def running(settings: Settings, clock: Clock = now) -> AsyncIterator[Runni
         files.restore(store.table(EXECUTIONS))
         files.attend()
         stack.push_async_callback(files.close)
-        record = EngineRecord(control_plane, store, files)
-        propeller = Propeller(record, record, settings, settings.authority)
-        stack.enter_context(changes.listening(lambda change: _tell(propeller, change)))
 
         scheduler = Scheduler(control_plane.schedules, control_plane.executions.create, store, changes, clock)
 
@@ -110,6 +108,11 @@ async def running(settings: Settings, clock: Clock = now) -> AsyncIterator[Runni
         )
         await listener.start()
         stack.push_async_callback(_drain, listener, grpc, changes)
+        # Clients are answered already; what they create meanwhile the engine finds when it starts.
+        record_class, engine_class = await asyncio.to_thread(_load_engine)
+        record = record_class(control_plane, store, files)
+        propeller = engine_class(record, record, settings, settings.authority)
+        stack.enter_context(changes.listening(lambda change: _tell(propeller, change)))
         # The engine ends before the port closes: its processes may still be talking to it.
         stack.push_async_callback(propeller.stop)
         stack.push_async_callback(scheduler.stop)
@@ -126,6 +129,13 @@ def _open_store(settings: Settings) -> JournalStore | MemoryStore:
     if settings.ephemeral:
         return MemoryStore()
     return JournalStore.open(settings.store, sync_every=RELAXED_SECONDS if settings.durability == "relaxed" else 0.0)
+
+
+def _load_engine() -> tuple[type[EngineRecord], type[Propeller]]:
+    from flytelite.engine.propeller import Propeller
+    from flytelite.server.engine_record import EngineRecord
+
+    return EngineRecord, Propeller
 
 
 async def _drain(listener: Listener, grpc: GrpcServer, changes: Changes) -> None:
@@ -156,6 +166,7 @@ def _make_app(
     *,
     scheduler: Scheduler,
 ) -> Any:
+    from flytelite.engine import data
     from flytelite.server.cleaning import Cleaning
     from flytelite.server.rest.app import create_app
     from flytelite.server.rest.environment_routes import environment_routes

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from email.utils import formatdate
+
     from uvicorn import Config
     from uvicorn.server import ServerState
 

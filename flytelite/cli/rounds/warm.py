@@ -114,7 +114,7 @@ def perform(job: Job, say: Any) -> int:
 
 
 def _show(error: Exception, job: Job) -> None:
-    from flytelite.cli.application import sentence_of
+    from flytelite.cli.failure import sentence_of
 
     if job.verbose:
         traceback.print_exception(error)

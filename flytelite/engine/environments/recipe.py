@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Self
 
 FORMAT = 1
@@ -53,6 +52,8 @@ def make_recipe(
     """
     lines = tuple(line.strip() for line in requirements if line.strip() and not line.strip().startswith("#"))
     if not any(_FLYTEKIT.match(line) for line in lines):
+        from importlib import metadata
+
         lines = (*lines, f"flytekit=={flytekit or metadata.version('flytekit')}")
     return Recipe(python or own_version(), lines, tuple(options))
 

@@ -11,7 +11,6 @@ SIGTERM has it look which of its attempts have a file ``cancel``.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -102,6 +101,8 @@ class Waiter:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         # What a task leaves behind comes to the waiter, whatever session or group it has made for itself.
+        import ctypes  # the fork server has it
+
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         while self._orders is not None or self._wards:
             if self._orders is not None and self._spare is None:

@@ -11,13 +11,15 @@ import hashlib
 import os
 import secrets
 import shutil
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flytelite.engine.waiting import is_refusal
+
+if TYPE_CHECKING:
+    import tarfile
 
 FAST_EXECUTE = "pyflyte-fast-execute"
 PICKLED_CODE = "pkl.gz"
@@ -177,6 +179,8 @@ def is_local(uri: str) -> bool:
 
 def extract(archive: Path, target: Path) -> None:
     """Unpack a tar archive, gzip or plain, that stays inside ``target``. Raises UnusableBundle."""
+    import tarfile
+
     try:
         with tarfile.open(archive, mode="r:*") as tar:
             members = _members(archive, tar)

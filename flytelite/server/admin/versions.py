@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from importlib import metadata
 
 from flyteidl.admin import version_pb2
 
@@ -20,6 +19,8 @@ class Versions:
 
     @cached_property
     def _answer(self) -> version_pb2.GetVersionResponse:
+        from importlib import metadata
+
         # Looking for the metadata takes longer than all the rest of the call.
         version = version_pb2.Version(Version=f"v{metadata.version('flyteidl')}", Build=f"flytelite-{__version__}")
         return version_pb2.GetVersionResponse(control_plane_version=version)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from flytelite import __version__, config
-from flytelite.cli import application, up
+from flytelite.cli import application, serving
 from flytelite.cli.exec import client_environment, handing_on_signals, run_command
 from flytelite.cli.failure import Usage
 from flytelite.server.data_directory import Running
@@ -96,13 +96,13 @@ def test_a_server_with_unusable_settings_never_started(tmp_path: Path) -> None:
 
 def test_the_screen_has_all_one_needs(capsys: pytest.CaptureFixture[str]) -> None:
     settings = config.Settings(data_dir=Path("/my data"))
-    up.print_banner(RUNNING, settings, "Ctrl-C")
+    serving.print_banner(RUNNING, settings, "Ctrl-C")
     screen = capsys.readouterr().out
     for needed in ("localhost:4321", "/my data", "kept", "export FLYTECTL_CONFIG='/my data/config.yaml'", "Ctrl-C"):
         assert needed in screen
-    up.print_banner(RUNNING, replace(settings, durability="relaxed"), "Ctrl-C")
+    serving.print_banner(RUNNING, replace(settings, durability="relaxed"), "Ctrl-C")
     assert "power loss may cost the last second" in capsys.readouterr().out
-    up.print_banner(RUNNING, replace(settings, ephemeral=True), "Ctrl-C")
+    serving.print_banner(RUNNING, replace(settings, ephemeral=True), "Ctrl-C")
     assert "NOTHING IS KEPT" in capsys.readouterr().out
 
 
@@ -118,8 +118,8 @@ def test_another_configuration_in_the_home_is_kept(tmp_path: Path, monkeypatch: 
     folder = tmp_path / ".flyte"
     folder.mkdir()
     (folder / "config.yaml").write_text("admin: {endpoint: mine}\n")
-    up.write_home_config(RUNNING)
-    up.write_home_config(RUNNING)
+    serving.write_home_config(RUNNING)
+    serving.write_home_config(RUNNING)
     assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "config.yaml.kept-1"]
     assert yaml.safe_load((folder / "config.yaml").read_text())["admin"]["endpoint"] == "dns:///localhost:4321"
     assert (folder / "config.yaml.kept-1").read_text() == "admin: {endpoint: mine}\n"
@@ -137,7 +137,7 @@ def test_init_copies_a_starter_and_overwrites_nothing(tmp_path: Path) -> None:
 
 
 def test_the_starter_runs_in_plain_python() -> None:
-    folder = Path(up.__file__).parent.parent / "templates" / "hello"
+    folder = Path(serving.__file__).parent.parent / "templates" / "hello"
     done = subprocess.run(
         [sys.executable, "-B", "-c", "import hello; print(hello.count_words(text='a b a'))"],
         capture_output=True,
