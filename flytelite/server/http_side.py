@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from email.utils import formatdate
-
     from uvicorn import Config
     from uvicorn.server import ServerState
 
@@ -70,6 +68,8 @@ class HttpSide:
 
 
 def _configure(make_app: Callable[[], Any]) -> tuple[Config, ServerState]:
+    from email.utils import formatdate
+
     from uvicorn import Config
     from uvicorn.server import ServerState
 
