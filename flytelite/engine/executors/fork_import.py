@@ -15,13 +15,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from types import ModuleType
 from typing import Any
 
 from . import fork_state
 from .fork_prepared import Prepared, import_libraries
 from .fork_task import shadows
-from .import_places import Places
+from .import_places import Places, attribute
 from .import_traces import Traces
 from .import_watch import Watch
 
@@ -115,8 +114,7 @@ def _output() -> Iterator[list[bool]]:
 def _foreign(names: set[str], root: str, homes: list[str]) -> Iterator[str]:
     """Modules that are neither the version's nor installed, or that are not plain Python."""
     for name in names:
-        module = sys.modules.get(name)
-        origin = getattr(module, "__file__", None) if isinstance(module, ModuleType) else None
+        origin = attribute(sys.modules.get(name), "__file__")
         if not isinstance(origin, str) or origin.startswith(tuple(f"{home}/" for home in homes)):
             continue
         if not origin.startswith(f"{root}/"):

@@ -32,8 +32,6 @@ MADV_COLLAPSE = 25
 QUIET = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """Keeps pyarrow's allocator from starting a thread when it is imported."""
 
-DOCSTRING = "Short.\n\nLong.\n\n:param a: text\n:returns: text\n"
-
 
 class UnsafeToFork(Exception):
     """What was imported did more than to define things."""
@@ -44,8 +42,6 @@ class Prepared:
 
     def __init__(self) -> None:
         from flytekit.bin import entrypoint
-        from flytekit.core.docstring import Docstring
-        from flytekit.core.interface import transform_function_to_interface
         from flytekit.utils.asyn import run_sync
 
         self.umask = os.umask(0o022)
@@ -55,8 +51,8 @@ class Prepared:
         self.entrypoints = {command.name: Entrypoint(command.name, command) for command in commands}
         self.places = {path: os.stat(path).st_mtime_ns for path in _site_packages()}
         self.loop_start = functools.partial(run_sync, _nothing)
-        self.interface = functools.partial(transform_function_to_interface, _sample, Docstring(DOCSTRING))
         self.move: Callable[[str], None] | None = None  # where a user's module is imported: see fork_import.py
+        self.needed: list[tuple[int, int, int]] = []  # what is copied ahead: see fork_rehearsal.py
         self.remember()
         self.settle()
 
@@ -147,16 +143,3 @@ def _site_packages() -> list[str]:
 
 async def _nothing() -> None:
     """What flytekit's loop is started with."""
-
-
-def _sample(text: str, number: int = 0) -> str:
-    return text * number
-
-
-def warm(prepared: Prepared) -> None:
-    """Do ahead, in a process that is going to be a task, what each task does alike.
-
-    It starts the loop that flytekit runs beside a task, and has memory copied that the fork server has shared so far.
-    """
-    prepared.loop_start()
-    prepared.interface()

@@ -39,7 +39,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from . import fork_import, fork_prepared, fork_task, shim, waiter
+from . import fork_import, fork_prepared, fork_rehearsal, fork_task, shim, waiter
 from .fork_prepared import Prepared
 
 ATTEMPT = b"+"
@@ -57,6 +57,7 @@ def greet(control: socket.socket, prepare: Callable[[], Prepared]) -> NoReturn:
     """Import what has to be imported, say whether that went well, and serve."""
     try:
         prepared = prepare()
+        prepared.needed = fork_rehearsal.rehearse(prepared)
         said: dict[str, Any] = {"places": prepared.places}
     except BaseException as error:
         said = {"refusal": f"{type(error).__name__}: {error}"}
@@ -179,7 +180,7 @@ def begin(orders: socket.socket, prepared: Prepared) -> NoReturn:
     """The task process: wait for the attempt and become its command."""
     try:
         if not select.select([orders], [], [], 0)[0]:
-            fork_prepared.warm(prepared)
+            fork_rehearsal.warm(prepared)
         message, descriptors, _, _ = socket.recv_fds(orders, 1, 2)
         orders.close()
         if not message:

@@ -16,7 +16,6 @@ import time
 from typing import NoReturn
 
 from . import fork_state
-from .fork_entrypoint import Entrypoint
 from .fork_prepared import Prepared
 
 FAILED_FLUSH = 120
@@ -27,9 +26,16 @@ EXIT_CALLBACKS_SECONDS = 5.0
 
 
 def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str, lesson: str) -> NoReturn:
-    """Become the process of that command; ``argv[0]`` is the path of flytekit's console script.
+    """Be the process of that command, to its end; into the file ``lesson``, unless it is empty, go what it imports."""
+    become(prepared, argv, env, cwd)
+    code = call(prepared, argv)
+    if lesson:
+        _teach(prepared, lesson)
+    _leave(code)
 
-    Into the file ``lesson``, unless it is empty, go the libraries that it imports.
+
+def become(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str) -> None:
+    """Become the process of that command; ``argv[0]`` is the path of flytekit's console script.
 
     The log is on descriptors 1 and 2 and nothing else is open. A working directory that would have other modules take
     the place of those that are imported already gets an interpreter of its own.
@@ -50,10 +56,6 @@ def run(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str, less
     sys.orig_argv = [sys.executable, *argv]
     fork_state.fresh_main(argv[0])
     fork_state.fresh_state()
-    code = _call(prepared.entrypoints[os.path.basename(argv[0])], argv)
-    if lesson:
-        _teach(prepared, lesson)
-    _leave(code)
 
 
 def shadows(directory: str, libraries: frozenset[str] | set[str]) -> bool:
@@ -84,11 +86,11 @@ def _teach(prepared: Prepared, lesson: str) -> None:
         file.write("\n".join(names))
 
 
-def _call(entrypoint: Entrypoint, argv: list[str]) -> int:
+def call(prepared: Prepared, argv: list[str]) -> int:
     """Run the command; the exit code that an interpreter would make of how it ended."""
     try:
         try:
-            entrypoint.call(argv[0], argv[1:])
+            prepared.entrypoints[os.path.basename(argv[0])].call(argv[0], argv[1:])
         finally:
             _flush()  # as an interpreter does before it says how its script ended
     except SystemExit as ended:

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 BATCH = 1000
@@ -139,6 +139,11 @@ class Places:
                 self._slots.append((holder, key, value))
 
 
+def attribute(module: Any, name: str) -> Any:
+    """What a module has under that name; one that is imported when it is asked for something is not asked."""
+    return object.__getattribute__(module, "__dict__").get(name) if issubclass(type(module), ModuleType) else None
+
+
 def _referents(*objects: Any) -> list[Any]:
     """What they refer to, with the names in dictionaries, of which the collector does not tell."""
     found = gc.get_referents(*objects)
@@ -156,7 +161,7 @@ def _forget(mark: str) -> None:
     for key in [key for key, file in by_module.items() if mark in str(file)]:
         del by_module[key]
     for module in list(sys.modules.values()):
-        path: Any = getattr(module, "__path__", None)
+        path = attribute(module, "__path__")
         if hasattr(path, "_last_parent_path"):  # of a package without a file, which then looks where it is
             path._last_parent_path = ()
     importlib.invalidate_caches()
