@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -181,18 +182,17 @@ async def write_literals(path: Path, literals: Message) -> None:
     await until_there_is_space(lambda: asyncio.to_thread(write_bytes, path, content))
 
 
-async def write_small(path: Path, literals: Message) -> dict[Path, bytes]:
-    """Write a message to a file once the disk has space for it; its content, if it is small, and then not synced."""
+async def write_small(thread: Executor, path: Path, literals: Message) -> dict[Path, bytes]:
+    """Write a message to a file once the disk has space for it; its content, if it is small, and then not synced.
+
+    ``thread`` is one for all such files: making a file takes milliseconds while others sync theirs, and several threads
+    would be in each other's way.
+    """
     content = literals.SerializeToString(deterministic=True)
-    if len(content) > SMALL:
-        await until_there_is_space(lambda: asyncio.to_thread(write_bytes, path, content))
-        return {}
-
-    async def write() -> None:
-        write_unsynced(path, content)  # some hundred bytes into memory: a thread would take longer
-
-    await until_there_is_space(write)
-    return {path: content}
+    small = len(content) <= SMALL
+    write, loop = (write_unsynced if small else write_bytes), asyncio.get_running_loop()
+    await until_there_is_space(lambda: loop.run_in_executor(thread if small else None, write, path, content))
+    return {path: content} if small else {}
 
 
 async def read_literals(path: Path) -> literals_pb2.LiteralMap | None:

@@ -70,6 +70,7 @@ def _may_be_connected(template: tasks_pb2.TaskTemplate) -> bool:
 async def _echo(work: Work) -> results.Succeeded | results.Failed:
     result = echo.echo(work.template, work.inputs())
     if isinstance(result, results.Succeeded) and result.outputs is not None:
-        files = await data.write_small(work.output_directory / data.OUTPUTS, result.outputs)
+        path = work.output_directory / data.OUTPUTS
+        files = await data.write_small(work.run.services.files, path, result.outputs)
         return replace(result, files=files)
     return result

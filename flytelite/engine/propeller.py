@@ -127,6 +127,7 @@ class Propeller:
         await self._services.connectors.close()
         await self._services.executor.close()
         await self._services.environments.close()
+        self._services.files.shutdown(wait=False)
 
     async def _execute(self, key: _Key, id: identifier_pb2.WorkflowExecutionIdentifier) -> None:
         """Run one execution; whatever goes wrong here is told in its record and in the log."""

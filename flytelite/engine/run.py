@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +72,7 @@ class Services:
     engine_host: dict[str, str]
     bells: Bells = field(default_factory=Bells)
     memory: MemoryWatch = field(default_factory=MemoryWatch)
+    files: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "flytelite-files"))
 
 
 class Slot:

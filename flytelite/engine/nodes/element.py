@@ -131,7 +131,8 @@ class Element:
         return True
 
     async def _use(self, found: Artifact) -> None:
-        self._files = await data.write_small(self.work.results_directory / data.OUTPUTS, found.outputs)
+        path = self.work.results_directory / data.OUTPUTS
+        self._files = await data.write_small(self.node.services.files, path, found.outputs)
         self.outputs = found.outputs
         self.note["cache"] = int(caching.Status.CACHE_HIT)
         self._change(TaskPhase.SUCCEEDED)
