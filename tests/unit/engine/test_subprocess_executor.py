@@ -162,6 +162,21 @@ def test_adopting_settles_from_the_exit_record(tmp_path):
     run(main())
 
 
+def test_after_a_reboot_nobody_is_taken_for_the_attempt(tmp_path):
+    """The process has the number and the start time that were written down, but those were another boot's."""
+
+    async def main():
+        own = [("token", "t1"), ("pid", os.getpid()), ("start_time", shim.start_time(os.getpid()))]
+        task = [("task_pid", os.getpid()), ("task_start_time", shim.start_time(os.getpid()))]
+        lines = [*own, ("boot_id", "another"), *task]
+        (tmp_path / shim.PROCESS).write_text("".join(f"{name} {value}\n" for name, value in lines))
+        attempt = await SubprocessExecutor().adopt(tmp_path, "t1")
+        attempt.cancel()
+        assert (await attempt.wait()).lost
+
+    run(main())
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc to find the orphan")
 def test_a_killed_shim_is_a_lost_attempt_and_its_task_ends(tmp_path):
     async def main():
