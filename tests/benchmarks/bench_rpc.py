@@ -1,9 +1,11 @@
 """The API over gRPC, as clients in other processes see it.
 
 Run as ``python tests/benchmarks/bench_rpc.py [--only reads|lists|writes ...] [--executions N] [--keep DIR]``. Reads are
-measured by turns with a grpc.aio server whose one handler does nothing, on a port of its own. The lists need a store of
-100,000 executions: some 200 MB in ``--keep``, which leaves it there for the next run, or in a temporary directory. CPU
-is that of the server's process, for machines that do other things too.
+measured by turns with a grpc.aio server whose one handler does nothing, on a port of its own; writes beside that server
+under the same load, and beside one whose handler waits for a sync that it shares with whoever else waits. Clients send
+bytes that were made before. The lists need a store of 100,000 executions: some 200 MB in ``--keep``, which leaves it
+there for the next run, or in a temporary directory. CPU is that of the server's process, for machines that do other
+things too.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +37,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fault"))
 import copying
 
 WARM_UP, READS, LISTS = 300, 2300, 60
-CLIENTS, SECONDS = 8, 5.0
+CLIENTS, SECONDS, REQUESTS = 8, 4.0, 10_000
+SYNCED_BYTES, LINE_BYTES = 2 * 1024 * 1024, 1000
+CREATE_TASK = "flyteidl.service.AdminService/CreateTask"
 EMPTY = "/empty.Service/Call"
 LIST = common_pb2.ResourceListRequest(
     id=copying.EXECUTIONS,
@@ -71,19 +76,54 @@ def flytelite(data_dir: Path) -> Iterator[Process]:
 
 
 @contextmanager
-def empty_server() -> Iterator[Process]:
-    """A grpc.aio server that answers nothing with nothing."""
-    process = subprocess.Popen([sys.executable, __file__, "--empty"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield Process(f"localhost:{process.stdout.readline().strip()}", process.pid)
-    finally:
-        process.terminate()
-        process.wait()
+def empty_server(how: str = "--empty") -> Iterator[Process]:
+    """A grpc.aio server that answers nothing; ``--empty-synced``: when a line of its own is on disk."""
+    with tempfile.NamedTemporaryFile() as file:
+        process = subprocess.Popen([sys.executable, __file__, how, file.name], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            yield Process(f"localhost:{process.stdout.readline().strip()}", process.pid)
+        finally:
+            process.terminate()
+            process.wait()
 
 
-async def serve_empty() -> None:
+class GroupCommit:
+    """Writes a line for each who waits, and syncs the file once for all who came meanwhile."""
+
+    def __init__(self, file: str) -> None:
+        self._descriptor = os.open(file, os.O_RDWR)
+        os.pwrite(self._descriptor, bytes(SYNCED_BYTES), 0)
+        os.fsync(self._descriptor)
+        self._waiting: list[asyncio.Future[None]] = []
+        self._come = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    async def durable(self) -> None:
+        future = self._loop.create_future()
+        self._waiting.append(future)
+        self._come.set()
+        await future
+
+    def _run(self) -> None:
+        offset = 0
+        while self._come.wait():
+            self._come.clear()
+            waiting, self._waiting = self._waiting, []
+            offset = offset % (SYNCED_BYTES // 2) + os.pwrite(
+                self._descriptor, b"x" * LINE_BYTES * len(waiting), offset
+            )
+            os.fdatasync(self._descriptor)
+            self._loop.call_soon_threadsafe(lambda done: [future.set_result(None) for future in done], waiting)
+
+
+async def serve_empty(file: str | None) -> None:
+    commit = None if file is None else GroupCommit(file)
+
     async def nothing(request: bytes, context: Any) -> bytes:
+        if commit is not None:
+            await commit.durable()
         return b""
 
     server = grpc.aio.server()
@@ -167,35 +207,52 @@ def lists(place: Path, kept: Path, executions: int) -> None:
     print(f"{'CPU of the server, both together':50}{cpu:10.2f}")
 
 
-def create_tasks(server: Process, client: int, started: Any, seconds: float) -> tuple[int, float]:
-    """Create one task after the other for so long; how many, and the median of the seconds that each took."""
+def call_in_a_row(server: Process, method: str, client: int, started: Any) -> tuple[int, float, float]:
+    """Send one request after the other for so long; how many, the median of the seconds that each took, and the
+    seconds of CPU of this process."""
+    requests = [copying.task_request(f"{client}-{number}").SerializeToString() for number in range(REQUESTS)]
     with connected(server) as channel:
-        admin, times = AdminServiceStub(channel), []
-        admin.GetVersion(version_pb2.GetVersionRequest())
-        requests = [copying.task_request(f"{client}-{number}") for number in range(5000)]
+        call, times = channel.unary_unary(method), []
+        call(requests.pop())
         started.wait()
-        end = time.perf_counter() + seconds
+        cpu, end = time.process_time(), time.perf_counter() + SECONDS
         for request in requests:
-            times.append(bench_store.timed(lambda: admin.CreateTask(request)))  # noqa: B023
+            times.append(bench_store.timed(lambda: call(request)))  # noqa: B023
             if time.perf_counter() > end:
                 break
-    return len(times), statistics.median(times)
+        return len(times), statistics.median(times), time.process_time() - cpu
+
+
+def load(title: str, server: Process, method: str, clients: int) -> float:
+    """Calls a second that so many clients get through, each a process of its own."""
+    context = get_context("spawn")
+    with context.Manager() as manager, context.Pool(clients) as pool:
+        started = manager.Barrier(clients)
+        before = server.cpu()
+        jobs = [(server, method, client, started) for client in range(clients)]
+        results = pool.starmap(call_in_a_row, jobs, chunksize=1)
+        cpu = server.cpu() - before
+    calls = sum(count for count, _, _ in results)
+    median = statistics.median(median for _, median, _ in results) * 1000
+    of_clients = sum(seconds for _, _, seconds in results)
+    print(
+        f"{title:32}{clients:8}{calls / SECONDS:10.0f}{median:10.2f}{cpu / calls * 1000:10.2f}"
+        f"{of_clients / calls * 1000:10.2f}"
+    )
+    return calls / SECONDS
 
 
 def writes(place: Path, counts: Sequence[int] = (1, CLIENTS)) -> None:
-    print(f"\n{'CreateTask, on disk when answered':40}{'a second':>10}{'ms':>10}{'CPU, ms':>10}")
-    context = get_context("spawn")
+    heads = "".join(f"{head:>10}" for head in ("a second", "ms", "CPU, ms", "client's"))
+    print(f"\n{'':32}{'clients':>8}{heads}")
     for clients in counts:
-        with flytelite(place / str(clients)) as server, context.Manager() as manager, context.Pool(clients) as pool:
-            started = manager.Barrier(clients)
-            before = server.cpu()
-            jobs = [(server, client, started, SECONDS) for client in range(clients)]
-            results = pool.starmap(create_tasks, jobs, chunksize=1)
-            cpu = server.cpu() - before
-        created = sum(count for count, _ in results)
-        title = f"{clients} client{'s' * (clients > 1)}, each a process"
-        median = statistics.median(median for _, median in results) * 1000
-        print(f"{title:40}{created / SECONDS:10.0f}{median:10.2f}{cpu / created * 1000:10.2f}")
+        with flytelite(place / str(clients)) as server:
+            ours = load("CreateTask, on disk", server, f"/{CREATE_TASK}", clients)
+        with empty_server() as server:
+            empty = load("an empty handler", server, EMPTY, clients)
+        with empty_server("--empty-synced") as server:
+            synced = load("an empty handler, on disk", server, EMPTY, clients)
+        print(f"{'CreateTask to the two others':32}{clients:8}{ours / empty:10.2f}{ours / synced:10.2f}")
 
 
 def main() -> None:
@@ -203,10 +260,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("reads", "lists", "writes"), default=("reads", "lists", "writes"))
     parser.add_argument("--executions", type=int, default=100_000)
     parser.add_argument("--keep", type=Path, help="Where the store of many executions stays.")
-    parser.add_argument("--empty", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--empty", help=argparse.SUPPRESS)
+    parser.add_argument("--empty-synced", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.empty:
-        asyncio.run(serve_empty())
+    if arguments.empty or arguments.empty_synced:
+        asyncio.run(serve_empty(arguments.empty_synced))
         return
     with tempfile.TemporaryDirectory(dir=arguments.keep) as made:
         place = Path(made)
