@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from google.protobuf import timestamp_pb2
@@ -10,7 +11,6 @@ Clock = Callable[[], timestamp_pb2.Timestamp]
 
 
 def now() -> timestamp_pb2.Timestamp:
-    """The wall clock."""
-    stamp = timestamp_pb2.Timestamp()
-    stamp.GetCurrentTime()
-    return stamp
+    """The wall clock, to the microsecond."""
+    microseconds = time.time_ns() // 1000
+    return timestamp_pb2.Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)

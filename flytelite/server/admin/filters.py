@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from math import inf
 
 from google.protobuf import duration_pb2, timestamp_pb2
@@ -121,10 +122,15 @@ def condition(filter: Filter, column: str, kind: Kind) -> Condition:
 
 def timestamp_text(stamp: timestamp_pb2.Timestamp) -> str:
     """A Timestamp as a TIMESTAMP column keeps it."""
-    days, rest = divmod(stamp.seconds, 86400)
+    return f"{_second_text(stamp.seconds)}.{stamp.nanos:09}Z"
+
+
+@lru_cache(maxsize=1024)  # what belongs together happens together
+def _second_text(since_epoch: int) -> str:
+    days, rest = divmod(since_epoch, 86400)
     hours, rest = divmod(rest, 3600)
     minutes, seconds = divmod(rest, 60)
-    return f"{date.fromordinal(_EPOCH + days)}T{hours:02}:{minutes:02}:{seconds:02}.{stamp.nanos:09}Z"
+    return f"{date.fromordinal(_EPOCH + days)}T{hours:02}:{minutes:02}:{seconds:02}"
 
 
 def duration_seconds(duration: duration_pb2.Duration) -> float:
