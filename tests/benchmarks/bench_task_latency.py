@@ -1,12 +1,14 @@
 """From CreateExecution to SUCCEEDED as a gRPC client sees it: forked tasks beside plain subprocesses.
 
 Run as ``python tests/benchmarks/bench_task_latency.py [--rounds N] [--executor fork|subprocess ...]``. Prints medians
-in milliseconds. It looks for the end every 2 ms, which is part of what it measures.
+in milliseconds. It looks for the end every 2 ms, which is part of what it measures. Where pandas is installed, tasks of
+a module that imports it run by turns with those of one that does not.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -24,7 +26,11 @@ from flyteidl.core import identifier_pb2, literals_pb2
 from flyteidl.core.execution_pb2 import WorkflowExecution
 from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
-FLOWS = Path(__file__).parent / "flows" / "latency.py"
+FLOWS = Path(__file__).parent / "flows"
+HAS_PANDAS = importlib.util.find_spec("pandas") is not None
+PAUSE = 3.0
+"""Seconds after a first attempt in which what it has imported is imported for the next ones."""
+
 FLYTELITE = [sys.executable, "-m", "flytelite"]
 SCOPE = {"project": "flytesnacks", "domain": "development"}
 LOOK_EVERY = 0.002
@@ -53,8 +59,9 @@ class Client:
 
     def __init__(self, endpoint: str) -> None:
         self.admin = AdminServiceStub(grpc.insecure_channel(endpoint))
-        command = [*FLYTELITE, "register", "--endpoint", endpoint, str(FLOWS)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        for name in ["latency.py", *(["latency_pandas.py"] if HAS_PANDAS else [])]:
+            command = [*FLYTELITE, "register", "--endpoint", endpoint, name]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=FLOWS)
         request = common_pb2.ResourceListRequest(limit=100)
         request.id.MergeFrom(common_pb2.NamedEntityIdentifier(**SCOPE))
         plans = self.admin.ListLaunchPlans(request).launch_plans
@@ -111,7 +118,20 @@ def measure(executor: str, rounds: int) -> dict[str, float]:
             except RuntimeError as error:
                 print(f"{executor}: {str(error).splitlines()[0]}", file=sys.stderr)
         results["tasks per second"] = client.throughput(10 if slow else 100, number)
+        if HAS_PANDAS:
+            results |= beside_pandas(client, number, 3 if slow else rounds)
     return results
+
+
+def beside_pandas(client: Client, number: literals_pb2.LiteralMap, rounds: int) -> dict[str, float]:
+    """Milliseconds of tasks whose module imports pandas, and by turns of others."""
+    results = {}
+    for title in ("pandas, first attempt", "pandas, second attempt", "pandas, third attempt"):
+        results[f"{title}, ms"] = client.run("frame", number) * 1000
+        time.sleep(PAUSE)
+    pairs = [(client.run("frame", number), client.run("one", number)) for _ in range(rounds)]
+    with_pandas, without = (statistics.median(column) * 1000 for column in zip(*pairs, strict=True))
+    return {**results, "pandas, later, ms": with_pandas, "by turns without, ms": without}
 
 
 def main() -> None:
@@ -121,9 +141,9 @@ def main() -> None:
     arguments = parser.parse_args()
     found = {executor: measure(executor, arguments.rounds) for executor in arguments.executor}
     titles = list(dict.fromkeys(title for results in found.values() for title in results))
-    print(f"{'':20}" + "".join(f"{executor:>12}" for executor in found) + f"   ({os.cpu_count()} cores)")
+    print(f"{'':26}" + "".join(f"{executor:>12}" for executor in found) + f"   ({os.cpu_count()} cores)")
     for title in titles:
-        print(f"{title:20}" + "".join(f"{results.get(title, float('nan')):12.1f}" for results in found.values()))
+        print(f"{title:26}" + "".join(f"{results.get(title, float('nan')):12.1f}" for results in found.values()))
 
 
 if __name__ == "__main__":
