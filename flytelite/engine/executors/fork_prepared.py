@@ -6,10 +6,12 @@ Runs in the task's own Python environment: standard library, flytekit and what f
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
 import importlib
+import linecache
 import os
 import shutil
 import site
@@ -42,6 +44,7 @@ class Prepared:
 
     def __init__(self) -> None:
         from flytekit.bin import entrypoint
+        from flytekit.core import base_task, context_manager
         from flytekit.utils.asyn import run_sync
 
         self.umask = os.umask(0o022)
@@ -51,6 +54,8 @@ class Prepared:
         self.entrypoints = {command.name: Entrypoint(command.name, command) for command in commands}
         self.places = {path: os.stat(path).st_mtime_ns for path in _site_packages()}
         self.loop_start = functools.partial(run_sync, _nothing)
+        for module in (contextlib, fork_state, entrypoint, base_task, context_manager):
+            linecache.getlines(str(module.__file__))  # flytekit remembers where its contexts are made, in their words
         self.move: Callable[[str], None] | None = None  # where a user's module is imported: see fork_import.py
         self.needed: list[tuple[int, int, int]] = []  # what is copied ahead: see fork_rehearsal.py
         self.remember()
