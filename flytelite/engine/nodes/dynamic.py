@@ -11,6 +11,7 @@ import secrets
 from flyteidl.core import compiler_pb2, dynamic_job_pb2, identifier_pb2, literals_pb2, tasks_pb2
 from flyteidl.event import event_pb2
 
+from flytelite.compiler.errors import CompilationFailed
 from flytelite.compiler.workflows import compile_dynamic, dynamic_template, required
 from flytelite.engine import data
 from flytelite.engine.events import NodePhase
@@ -102,13 +103,14 @@ def _compile(
         needed = required(dynamic_template(job_spec, id, template.interface), job_spec.subworkflows)
         launch_plans = [_launch_plan(node, one) for one in needed.launch_plans]
         return compile_dynamic(job_spec, id, template.interface, launch_plans)
-    except FlyteError as error:
-        raise failed(USER, BUILD_FAILED, f"[User] malformed dynamic workflow, caused by: {error.message}") from error
+    except (CompilationFailed, FlyteError) as error:
+        raise failed(USER, BUILD_FAILED, f"[User] malformed dynamic workflow, caused by: {error}") from error
 
 
 def _launch_plan(node: NodeRun, id: identifier_pb2.Identifier) -> object:
     found = node.services.view.launch_plan(id)
     if found is None:
         name = f"{id.project}:{id.domain}:{id.name}:{id.version}"
-        raise failed(USER, BUILD_FAILED, f"[User] incorrectly specified launchplan {name}")
+        cause = "[NotFound] No launch plan retrieved from Admin"
+        raise failed(USER, BUILD_FAILED, f"[User] incorrectly specified launchplan {name}, caused by: {cause}")
     return found

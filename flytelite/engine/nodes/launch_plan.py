@@ -82,7 +82,11 @@ async def _ended(node: NodeRun, child: identifier_pb2.WorkflowExecutionIdentifie
         bell = node.services.bells.listen(execution_bell(child))
         execution = node.services.view.execution(child)
         if execution is None:
-            raise failed(SYSTEM, "NotFound", f"launch-plan not found: execution [{child.name}] is gone")
+            message = (
+                f"failed at Node[{node.node.id}]. NotFound: launch-plan not found,"
+                f" caused by: execution [{child.name}] does not exist any more"
+            )
+            raise failed(SYSTEM, "NotFound", message)
         if execution.closure.phase in WORKFLOW_TERMINAL:
             return execution.closure
         await bell.wait()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from flyteidl.core import execution_pb2
+from flyteidl.core import dynamic_job_pb2, execution_pb2
+
+from flytelite.engine import data
 
 SUCCEEDED = execution_pb2.WorkflowExecution.SUCCEEDED
 FAILED = execution_pb2.WorkflowExecution.FAILED
@@ -83,3 +85,53 @@ def test_a_crash_keeps_the_graph_that_was_made(bench, line):
     assert bench.outputs() == {"o0": "[0,1,4]"}
     lines = bench.ledger.lines()
     assert len(lines) == len(set(lines))
+
+
+LAUNCHING = """
+from flytekit import LaunchPlan, dynamic, task, workflow
+
+@task
+def square(a: int) -> int:
+    return a * a
+
+@workflow
+def child(a: int) -> int:
+    return square(a=a)
+
+plan = LaunchPlan.get_or_create(child, "plan")
+
+@dynamic
+def launch(a: int) -> int:
+    return plan(a=a)
+
+@workflow
+def wf(a: int) -> int:
+    return launch(a=a)
+"""
+
+
+def test_a_launch_plan_that_nobody_registered(bench):
+    closure = bench.build(LAUNCHING)
+    bench.ledger.plans.clear()
+    bench.id = bench.ledger.create("exec", closure, bench.literals(a=2))
+    error = bench.go(bench.id).error
+    assert (error.code, error.kind) == ("DynamicWorkflowBuildFailed", execution_pb2.ExecutionError.USER)
+    assert error.message == (
+        "[User] incorrectly specified launchplan flytesnacks:development:plan:v1,"
+        " caused by: [NotFound] No launch plan retrieved from Admin"
+    )
+
+
+def test_what_a_dynamic_task_left_is_no_workflow(bench, monkeypatch):
+    spec = dynamic_job_pb2.DynamicJobSpec()
+    spec.nodes.add(id="dn0").task_node.reference_id.name = "absent"
+    read = data.read_message
+
+    def misread(path, kind, *limit):
+        return spec if path.name == data.FUTURES and path.exists() else read(path, kind, *limit)
+
+    monkeypatch.setattr(data, "read_message", misread)
+    error = bench.run(SOURCE, inputs={"n": 2}).error
+    assert (error.code, error.kind) == ("DynamicWorkflowBuildFailed", execution_pb2.ExecutionError.USER)
+    assert error.message.startswith("[User] malformed dynamic workflow, caused by: Collected Errors: 1\n\tError 0: ")
+    assert "TaskReferenceNotFound" in error.message

@@ -5,6 +5,9 @@ import asyncio
 import pytest
 from flyteidl.admin import common_pb2
 from flyteidl.core import execution_pb2
+from flyteidl.event import event_pb2
+
+from flytelite.errors import Internal, InvalidArgument
 
 SUCCEEDED = execution_pb2.WorkflowExecution.SUCCEEDED
 FAILED = execution_pb2.WorkflowExecution.FAILED
@@ -119,3 +122,87 @@ def test_the_end_of_an_execution_ends_what_its_eager_tasks_started(bench, how):
     assert child.phase == ABORTED
     assert child.abort_metadata.cause.startswith("cascading abort as parent execution id [exec] aborted, reason [")
     assert other.phase == SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "message"),
+    [
+        (
+            InvalidArgument("invalid input c"),
+            "USER",
+            "[UserError] failed to launch workflow, caused by: invalid input c",
+        ),
+        (
+            Internal("no memory"),
+            "SYSTEM",
+            "[SystemError] failed to launch workflow [plan], system error, caused by: no memory",
+        ),
+    ],
+)
+def test_a_child_that_is_not_created(bench, refusal, kind, message):
+    def refuse(*_):
+        raise refusal
+
+    bench.ledger.on_create = refuse
+    closure = bench.run(SOURCE, inputs={"a": 4})
+    assert closure.phase == FAILED
+    assert closure.error.code == "RuntimeExecutionError"
+    assert execution_pb2.ExecutionError.ErrorKind.Name(closure.error.kind) == kind
+    assert closure.error.message == message
+
+
+def while_a_child_runs(bench, then):
+    """The closure of an execution to whose child something happens; ``then`` gets the child's id."""
+    id = bench.ledger.create("exec", bench.build(SOURCE), bench.literals(a=60))
+
+    async def main():
+        propeller = bench.engine()
+        await propeller.start()
+        await asyncio.wait_for(bench.ledger.until(lambda: "n0 TE0 RUNNING" in bench.ledger.lines()), 60)
+        child = next(one.id for one in bench.ledger.executions.values() if one.id.name == "exec-n0-0")
+        then(child)
+        found = await asyncio.wait_for(bench.ledger.ended(id), 60)
+        await propeller.stop()
+        return found
+
+    return asyncio.run(main())
+
+
+def test_a_child_that_somebody_ends(bench):
+    def terminate(child):
+        bench.ledger.terminate(child, "enough")
+        bench.propeller.abort(child, "enough")
+
+    error = while_a_child_runs(bench, terminate).error
+    assert (error.code, error.kind) == ("RemoteChildWorkflowExecutionFailed", execution_pb2.ExecutionError.USER)
+    assert error.message == (
+        "failed at Node[n0]. RemoteChildWorkflowExecutionFailed: launchplan [exec-n0-0] aborted,"
+        " caused by: launchplan execution aborted"
+    )
+
+
+def test_a_child_that_is_gone(bench):
+    executions = bench.ledger.executions
+
+    def remove(child):
+        for key, execution in list(executions.items()):
+            if execution.id == child:
+                bench.ledger.forgotten = executions.pop(key)
+        bench.propeller.execution_ended(child)
+
+    error = while_a_child_runs(bench, remove).error
+    assert (error.code, error.kind) == ("NotFound", execution_pb2.ExecutionError.SYSTEM)
+    assert error.message == (
+        "failed at Node[n0]. NotFound: launch-plan not found, caused by: execution [exec-n0-0] does not exist any more"
+    )
+
+
+def test_a_child_that_fails_without_a_word(bench):
+    failed = event_pb2.WorkflowExecutionEvent(phase=FAILED)
+
+    def fail(child):
+        failed.execution_id.CopyFrom(child)
+        bench.ledger.emit(failed)
+
+    error = while_a_child_runs(bench, fail).error
+    assert (error.code, error.message) == ("LaunchPlanExecutionFailed", "Unknown Error")
