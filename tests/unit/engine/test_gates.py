@@ -85,6 +85,7 @@ def test_a_rejection(bench):
     closure = answer(bench, "sure", False)
     assert closure.phase == FAILED
     assert closure.error.code == "ReceivedRejectSignal"
+    assert closure.error.message == "received a reject signal to disapprove the node input values"
 
 
 def test_a_gate_times_out(bench):
