@@ -201,7 +201,7 @@ async def _run(
         return _not_started(error)
     except asyncio.CancelledError:
         await _end(starting)
-        await persistently(asyncio.ensure_future(asyncio.to_thread(put_away, intent)))
+        await persistently(asyncio.ensure_future(asyncio.to_thread(put_away, work.run, intent)))
         raise
     return await until_there_is_space(lambda: asyncio.to_thread(_result, work, intent, outcome, masked, where))
 
@@ -211,7 +211,7 @@ async def end(run: Run, intent: Note) -> None:
     attempt = await run.services.executor.adopt(Path(str(intent["directory"])), str(intent["token"]))
     attempt.cancel()
     await attempt.wait()
-    await asyncio.to_thread(put_away, intent)
+    await asyncio.to_thread(put_away, run, intent)
 
 
 def _intent(work: Work, prepared: commands.Prepared) -> dict[str, Any]:
@@ -223,11 +223,11 @@ def _intent(work: Work, prepared: commands.Prepared) -> dict[str, Any]:
     return intent | ({"removal": list(prepared.removal)} if prepared.removal else {})
 
 
-def put_away(intent: Note) -> None:
+def put_away(run: Run, intent: Note) -> None:
     """Remove what only the running attempt needed, and end what its process may have left running. Blocks."""
     if intent.get("removal"):
         container_engines.remove([str(part) for part in intent["removal"]])
-    container.Place(Path(str(intent["directory"]))).clear()
+    container.Place(Path(str(intent["directory"]))).clear(run.services.trash)
 
 
 def _not_started(error: Exception) -> results.Failed:
@@ -281,5 +281,5 @@ def _result(
         result = results.with_memory_limit(result, outcome, limit, work.name)
     if where is not None and isinstance(result, results.Failed) and (advised := advice(result.error.message, where)):
         result.error.message += f"\n\n{advised}"
-    put_away(intent if outcome.lost or outcome.exit_code else {**intent, "removal": []})
+    put_away(work.run, intent if outcome.lost or outcome.exit_code else {**intent, "removal": []})
     return result

@@ -31,6 +31,7 @@ from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
 from flytelite.engine.tasks.container_engines import Engines
 from flytelite.engine.tasks.environment import for_container_engine, from_host
+from flytelite.engine.trash import Trash
 from flytelite.errors import FlyteError
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Propeller:
             endpoint=endpoint,
             executor=executor or _executor(settings, host),
             bundles=Bundles(settings.data_dir / "bundles"),
+            trash=Trash(settings.data_dir / "trash"),
             secrets=Secrets(SecretFiles(settings.secrets), os.environ),
             engines=Engines(settings.containers),
             connectors=_connectors(settings),
@@ -78,6 +80,7 @@ class Propeller:
     async def start(self) -> None:
         """Resume every unfinished execution."""
         self._services.executor.warm()
+        self._services.trash.sweep()
         await asyncio.to_thread(self._services.bundles.sweep)
         for id in self._services.view.unfinished():
             self.launch(id)
@@ -127,6 +130,7 @@ class Propeller:
         await self._services.connectors.close()
         await self._services.executor.close()
         await self._services.environments.close()
+        await asyncio.to_thread(self._services.trash.close)
         self._services.files.shutdown(wait=False)
 
     async def _execute(self, key: _Key, id: identifier_pb2.WorkflowExecutionIdentifier) -> None:

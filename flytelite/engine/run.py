@@ -21,6 +21,7 @@ from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
 from flytelite.engine.tasks.container_engines import Engines
 from flytelite.engine.tasks.memory import MemoryWatch
+from flytelite.engine.trash import Trash
 
 AUTO_ABORT = "Some node execution failed, auto-abort."
 
@@ -63,6 +64,7 @@ class Services:
     endpoint: str
     executor: Executor
     bundles: Bundles
+    trash: Trash
     secrets: Secrets
     engines: Engines
     connectors: Connectors

@@ -19,6 +19,7 @@ from flytelite.engine.environments.choice import OWN, Environment
 from flytelite.engine.executors.interface import Command
 from flytelite.engine.tasks import bundles, templates
 from flytelite.engine.tasks.refusals import BadTaskFormat
+from flytelite.engine.trash import Trash
 
 ENTRYPOINTS = frozenset({"pyflyte-execute", "pyflyte-map-execute", bundles.FAST_EXECUTE})
 ENTRYPOINT_MODULE = "flytekit.bin.entrypoint"
@@ -71,11 +72,11 @@ class Place:
         self.work.mkdir(parents=True)
         self.temporary.mkdir()
 
-    def clear(self) -> None:
+    def clear(self, trash: Trash) -> None:
         """Remove what only the running process needed; the log and the exit record stay."""
-        made = (self.secrets, self.work, self.temporary, self.packages, self.inputs, self.outputs)
-        for directory in made:
-            data.remove_tree(directory)
+        data.remove_tree(self.secrets)
+        for directory in (self.work, self.temporary, self.packages, self.inputs, self.outputs):
+            trash.discard(directory)
 
 
 async def command(
