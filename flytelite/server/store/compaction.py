@@ -6,7 +6,7 @@ import asyncio
 from array import array
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,35 +46,42 @@ def choose(found: Sequence[Segment], segment_bytes: int) -> list[Segment]:
 
 
 class Copied:
-    """The copied rows of a table. There may be millions, so their places are plain numbers beside them."""
+    """The copied rows of a table. There may be millions, so what is noted of them is nothing that the garbage collector
+    looks at each time: plain numbers, and tuples of text."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.segments: list[Segment] = []
-        self.old, self.new = array("Q"), array("Q")
+        self.keys: list[tuple[str, ...]] = []
+        self.segments, self.old, self.new = array("Q"), array("Q"), array("Q")
 
-    def add(self, picks: Iterable[Pick], places: Iterable[int]) -> None:
+    def add(self, picks: Sequence[Pick], places: Iterable[int]) -> None:
         """Note that these were copied to these places."""
-        for pick in picks:
-            self.rows.append(pick.row)
-            self.segments.append(pick.segment)
-            self.old.append(pick.place)
+        self.keys.append(tuple(pick.row.key for pick in picks))
+        self.segments.extend(pick.segment.number for pick in picks)
+        self.old.extend(pick.place for pick in picks)
         self.new.extend(places)
+
+    def moves(self) -> Iterator[tuple[str, int, int, int]]:
+        """The key of each, the number of the segment it was in, its place there, and its new place."""
+        return zip(chain.from_iterable(self.keys), self.segments, self.old, self.new, strict=True)
 
 
 class CopiedLines:
-    """The copied lines of partitions, as numbers too: where they were, and where they are."""
+    """The copied lines of partitions, as text and numbers too."""
 
     def __init__(self) -> None:
-        self.names: list[str] = []
-        self.old: list[int] = []
-        self.new: list[int] = []
+        self._names: list[tuple[str, ...]] = []
+        self._old: list[tuple[int, ...]] = []
+        self._new: list[tuple[int, ...]] = []
 
-    def add(self, name: str, old: int, new: int) -> None:
-        """Note that a line was copied."""
-        self.names.append(name)
-        self.old.append(old)
-        self.new.append(new)
+    def add(self, names: Iterable[str], old: Iterable[int], new: Iterable[int]) -> None:
+        """Note that these lines were copied."""
+        self._names.append(tuple(names))
+        self._old.append(tuple(old))
+        self._new.append(tuple(new))
+
+    def moves(self) -> Iterator[tuple[str, int, int]]:
+        """The name of each partition, where its line was, and where it is."""
+        return zip(*map(chain.from_iterable, (self._names, self._old, self._new)), strict=True)  # type: ignore[arg-type]
 
 
 class Compaction:
@@ -157,13 +164,13 @@ class Compaction:
 
     async def _copy_lines(self) -> None:
         """Copy partitions that are lines of the old segments and were not changed since."""
-        names = iter([*self._partitions.folded, *self._partitions.unchanged])
+        names = iter((*self._partitions.folded, *self._partitions.unchanged))
         while some_names := list(islice(names, LINES_AT_ONCE)):
             lines = [(name, line) for name in some_names if (line := self._old_line(name)) is not None]
             for some in _together(lines, lambda line: segments.length(line[1].place)):
                 copied = await asyncio.to_thread(self._copier.copy_lines, some)
-                for (name, old), new in zip(some, copied, strict=True):
-                    self._lines.add(name, self._partitions.folded.pack(old), self._partitions.folded.pack(new))
+                pack = self._partitions.folded.pack
+                self._lines.add((name for name, _ in some), (pack(old) for _, old in some), map(pack, copied))
                 if self._stopped():
                     return
                 await self._pace.pause()
@@ -179,8 +186,9 @@ class Compaction:
         for some in _together(await self._groups(), lambda group: sum(map(_size, group.picks))):
             copied = await asyncio.to_thread(self._copier.copy_groups, some)
             for group, (folded, places) in zip(some, copied, strict=True):
-                for pick, place in zip(group.picks, places, strict=True):
-                    self._copied[pick.table].add([pick], [place])
+                moves = sorted(zip(group.picks, places, strict=True), key=lambda move: move[0].table)
+                for table, of_table in groupby(moves, key=lambda move: move[0].table):
+                    self._copied[table].add(*zip(*of_table, strict=True))
                 # Whatever became of it meanwhile: a later compaction must keep what was removed from this line.
                 self._partitions.once_folded.add(group.name)
                 if group.whole:
@@ -219,9 +227,10 @@ class Compaction:
 
     async def _visit(self, table: str) -> AsyncIterator[list[Row]]:
         """All rows of a table in memory, some at a time."""
-        rows = iter(list(self._partitions.rows[table].values()))
-        while not self._stopped() and (some := list(islice(rows, VISITED_AT_ONCE))):
-            yield some
+        rows = self._partitions.rows[table]
+        keys = iter(tuple(rows))
+        while not self._stopped() and (some := list(islice(keys, VISITED_AT_ONCE))):
+            yield [row for key in some if (row := rows.get(key)) is not None]
             await self._pace.pause()
 
     def _pick(self, table: str, rows: Iterable[Row]) -> list[Pick]:
@@ -237,14 +246,15 @@ class Compaction:
         """Let everything refer to the copies, except what was changed or removed meanwhile."""
         for table, copied in self._copied.items():
             current = self._partitions.rows[table]
-            moves = zip(copied.rows, copied.segments, copied.old, copied.new, strict=True)
+            moves = copied.moves()
             while some := list(islice(moves, VISITED_AT_ONCE)):
-                for row, segment, old, new in some:
-                    if row.segment is segment and row.content == old and current.get(row.key) is row:
+                for key, segment, old, new in some:
+                    row = current.get(key)
+                    if row is not None and row.content == old and row.segment and row.segment.number == segment:
                         row.put(new, self._copier.segment)
                 await self._pace.pause()
         unpack = self._partitions.folded.unpack
-        lines = zip(self._lines.names, self._lines.old, self._lines.new, strict=True)
+        lines = self._lines.moves()
         while some_lines := list(islice(lines, LINES_AT_ONCE)):
             for name, before, after in some_lines:
                 self._partitions.refold(name, unpack(before), unpack(after))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 
 from flytelite.errors import FlyteError
@@ -12,10 +13,13 @@ from flytelite.server.store import contents, entries
 from flytelite.server.store.batches import Batches
 from flytelite.server.store.compaction import Compaction, choose
 from flytelite.server.store.directory import Directory
+from flytelite.server.store.disk import Disk
 from flytelite.server.store.recovery import Damage, Recovered
 from flytelite.server.store.segments import Segment
 
 log = logging.getLogger(__name__)
+
+FREED_AT_ONCE = 16 * 1024 * 1024
 
 
 class Maintenance:
@@ -119,8 +123,24 @@ class Maintenance:
             await asyncio.to_thread(self._discard, sealed, compacted)
 
     def _discard(self, replaced: Sequence[Segment], compacted: Segment) -> None:
+        pace = Pace(hurried=lambda: self._stopped)
+        disk = self._directory.disk
         for segment in replaced:
-            segment.close()
+            try:
+                _shrink(segment, disk, pace)
+            finally:
+                segment.close()
             if segment.path != compacted.path:  # one segment compacted again keeps its name
-                self._directory.disk.remove(segment.path)
-                self._directory.disk.remove(contents.path_of(segment.path))
+                disk.remove(segment.path)
+                disk.remove(contents.path_of(segment.path))
+
+
+def _shrink(segment: Segment, disk: Disk, pace: Pace) -> None:
+    """Free a file that is no longer needed bit by bit: to free gigabytes at once holds up everyone who syncs.
+
+    A file that has another name is that of a backup, and stays as it is.
+    """
+    if os.fstat(segment.descriptor).st_nlink <= 1:
+        for size in range(segment.size - FREED_AT_ONCE, 0, -FREED_AT_ONCE):
+            disk.truncate(segment.descriptor, size)
+            pace.rest()

@@ -7,10 +7,11 @@ import os
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from flytelite.server.store import maintenance
 from flytelite.server.store.disk import SYNCED_AT_ONCE, Disk
 from flytelite.server.store.interface import Condition, Operator, Query, TableSchema
 from flytelite.server.store.journal import JournalStore
@@ -263,3 +264,47 @@ def test_others_who_sync_wait_for_little_of_what_is_copied(tmp_path: Path, runs:
 
     asyncio.run(scenario())
     assert SYNCED_AT_ONCE < disk.most < 4 * SYNCED_AT_ONCE, "of 16 that were copied"
+
+
+def test_old_files_are_freed_bit_by_bit_unless_a_backup_has_them_too(
+    tmp_path: Path, runs: TableSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "FREED_AT_ONCE", 1000)
+    directory, backup = tmp_path / "store", tmp_path / "backup"
+
+    class ShrinkingDisk(WatchedDisk):
+        sizes: ClassVar[dict[int, list[int]]] = {}
+
+        def truncate(self, descriptor: int, size: int) -> None:
+            super().truncate(descriptor, size)
+            if threading.current_thread().name != "flytelite-journal":
+                self.sizes.setdefault(descriptor, []).append(size)
+
+    disk = ShrinkingDisk(directory)
+    disk.go.clear()
+
+    async def scenario() -> bytes:
+        store = JournalStore.open(directory, segment_bytes=SEGMENT_BYTES, disk=disk)
+        while len(store._segments) < 6:
+            await rewrite(store, runs, 1)
+        await asyncio.to_thread(disk.waiting.wait, 10)
+        first = store._segments[0].path
+        backup.hardlink_to(first)
+        text = first.read_bytes()
+        disk.go.set()
+        assert store._maintenance.task is not None
+        await store._maintenance.task
+        assert not first.exists()
+        assert not disk.sizes
+        await rewrite(store, runs, 1)
+        assert store._maintenance.task is not None
+        await store._maintenance.task
+        await store.close()
+        return text
+
+    text = asyncio.run(scenario())
+    assert backup.read_bytes() == text
+    assert len(disk.sizes) >= 4, "the files of the second compaction"
+    for sizes in disk.sizes.values():
+        assert sizes == sorted(sizes, reverse=True)
+        assert 0 < sizes[-1] <= 1000
