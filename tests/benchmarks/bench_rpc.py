@@ -188,7 +188,7 @@ def lists(place: Path, kept: Path, executions: int) -> None:
         documents = bench_store.kept_documents(kept / "template.json", place / "template")
         parts = ("node_executions", "task_executions")
         bench_store.fill(store, {table: rows for table, rows in documents.items() if table not in parts}, executions)
-    bench_store.link(store, place / "large" / "store")
+    bench_store.another(store, place / "large" / "store", copied=False)
     deep = common_pb2.ResourceListRequest()
     with flytelite(place / "large") as server, connected(server) as channel:
         admin = AdminServiceStub(channel)

@@ -14,7 +14,6 @@ from hpack.table import HeaderTable
 
 from flytelite.server.grpc.frames import ConnectionFault, ErrorCode, StreamFault
 
-MAX_BLOCK_BYTES = 256 * 1024
 MAX_LIST_BYTES = 1024 * 1024
 """Of one request's headers, as RFC 9113, section 6.5.2 counts them; the connection ends above."""
 REMEMBERED_BLOCKS = 64
