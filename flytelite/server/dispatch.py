@@ -74,7 +74,9 @@ class Dispatcher:
             code = error.code
             raise _within_limit(error) from error.__cause__
         finally:
-            statistics = self.statistics.setdefault(method, MethodStatistics())
+            statistics = self.statistics.get(method)
+            if statistics is None:
+                statistics = self.statistics[method] = MethodStatistics()
             statistics.calls[code] += 1
             statistics.seconds += perf_counter() - started
 

@@ -45,6 +45,7 @@ class Sender:
         self._transport = transport
         self._finished = finished
         self._answers: dict[int, Answer] = {}
+        self._waiting: dict[int, Answer] = {}
         self._window = INITIAL_WINDOW
         self._initial_window = INITIAL_WINDOW
         self._max_frame = frames.MIN_MAX_FRAME_BYTES
@@ -97,6 +98,7 @@ class Sender:
     def drop(self, stream: int) -> None:
         """Forget an answer; its stream was reset."""
         answer = self._answers.pop(stream, None)
+        self._waiting.pop(stream, None)
         if answer is not None and answer.drained is not None:
             answer.drained.cancel()
 
@@ -144,11 +146,13 @@ class Sender:
         if data:
             answer.data, answer.sent = data, 0  # who sends several messages waits for each
         answer.trailers = trailers
+        self._waiting[stream] = answer
         self._flush(stream, answer)
 
     def _go_on(self) -> None:
-        for stream, answer in tuple(self._answers.items()):
-            self._flush(stream, answer)
+        for stream, answer in tuple(self._waiting.items()):
+            if self._window > 0 or not answer.waits:
+                self._flush(stream, answer)
 
     def _flush(self, stream: int, answer: Answer) -> None:
         """Write as much of an answer as the windows let through, and its trailers once all data is written."""
@@ -171,6 +175,8 @@ class Sender:
         if is_whole:
             parts.append(self._ending(stream, answer))
         self._write(parts)
+        if not answer.waits and not self._paused:
+            self._waiting.pop(stream, None)
         if answer.drained is not None and not answer.waits:
             if not answer.drained.done():
                 answer.drained.set_result(None)
@@ -191,6 +197,7 @@ class Sender:
 
     def _end(self, stream: int) -> None:
         del self._answers[stream]
+        self._waiting.pop(stream, None)
         self._finished(stream)
 
 
