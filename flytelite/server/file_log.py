@@ -23,9 +23,9 @@ from flytelite.errors import FlyteError
 from flytelite.server.store.interface import Query, Store, TableSchema
 
 FILES = TableSchema("unsynced_files")
-SETTLE_SECONDS = 60.0
-"""After which the system has written nearly all of it by itself: Linux waits for 30 s."""
-MANY = 20_000
+SETTLE_SECONDS = 20.0
+"""How often all of them are synced at once, while there are any."""
+MANY = 5_000
 """Documents for which the time is not waited for."""
 AT_ONCE = 100
 """Documents forgotten in one entry: the loop has other things to do."""
