@@ -90,6 +90,7 @@ async def _run(
         run.advance(finished.phase, output_uri=str(finished.uri) if finished.uri is not None else None)
         return NodeResult(finished.phase, finished.outputs)
     finally:
+        run.linger_no_more()  # after a bug of the engine's own there is no event that would take it along
         run.finish()
 
 

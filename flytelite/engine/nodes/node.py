@@ -197,9 +197,12 @@ class NodeRun:
         """Record what nobody waits for with the node's next event, or else in a moment."""
         self.pending.extend(events)
         if self._lingering is None:
-            self._lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._linger_no_more)
+            self._lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.linger_no_more)
 
-    def _linger_no_more(self) -> None:
+    def linger_no_more(self) -> None:
+        """Record at once what was to wait for the next event."""
+        if self._lingering is None:
+            return
         batch = (list(self.pending), dict(self.pending_notes), dict(self.pending_files))
         try:
             self.emit()

@@ -4,6 +4,7 @@ import asyncio
 
 from flyteidl.core import execution_pb2
 
+from flytelite.engine import commands
 from flytelite.engine.failures import ERROR_LIMIT, SYSTEM, USER, execution_error, exhausted, shortened
 
 FAILED = execution_pb2.WorkflowExecution.FAILED
@@ -376,6 +377,17 @@ def wf() -> int:
     assert closure.phase == FAILED
     assert (closure.error.kind, closure.error.message) == (SYSTEM, "ZeroDivisionError: a bug")
     assert bench.ledger.phases("end-node") == ["QUEUED", "ABORTED"]
+
+
+def test_a_bug_leaves_no_node_that_is_not_told_of(bench, monkeypatch):
+    def bug(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(commands, "installs", bug)
+    closure = bench.run(SLOW, inputs={"marker": str(bench.directory / "marker")})
+    assert (closure.error.kind, closure.error.message) == (SYSTEM, "ZeroDivisionError: a bug")
+    assert bench.ledger.phases("n0-0-n0") == ["QUEUED", "ABORTED"]
+    assert bench.ledger.lines()[-1] == "WE FAILED"
 
 
 def test_what_runs_inside_of_a_late_node_is_told_why(bench):
