@@ -4,9 +4,9 @@ Run as ``python tests/benchmarks/bench_engine.py [SHAPE ...] [--nodes N ...] [--
 such as /dev/shm, leaves out what the disk costs, where every node has two small files and three directories.
 
 Engine, control plane and the journal store run in this process as they do in the server; the nodes are echo tasks,
-which the engine answers itself, so that no process of a task is in the figures. The elements of the map and the task
-that makes the dynamic's nodes are processes in real life: an executor that writes their results at once stands in for
-them. Prints milliseconds for each node of an execution, as it passed and of CPU.
+which the engine answers itself, so that no process of a task is in the figures. The nodes of ``tasks``, the elements of
+the map and the task that makes the dynamic's nodes are processes in real life: an executor that writes their results at
+once stands in for them. Prints milliseconds for each node of an execution, as it passed and of CPU.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 from flyteidl.admin import execution_pb2, launch_plan_pb2, task_pb2, workflow_pb2
 from flyteidl.core import dynamic_job_pb2, identifier_pb2, literals_pb2, tasks_pb2, types_pb2
 from flyteidl.core import execution_pb2 as phases
@@ -282,12 +283,35 @@ async def measure(name: str, size: int, rounds: int = 2, parent: str | None = No
     return passed, used
 
 
+async def reference(calls: int = 500) -> float:
+    """Seconds of CPU for a call of a grpc.aio server that does nothing, client included: what this machine is like."""
+
+    async def answer(request: bytes, context: Any) -> bytes:
+        return b""
+
+    method = grpc.unary_unary_rpc_method_handler(answer)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("reference.Empty", {"Call": method})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary("/reference.Empty/Call")
+        await call(b"")
+        used = time.process_time()
+        for _ in range(calls):
+            await call(b"")
+        used = time.process_time() - used
+    await server.stop(None)
+    return used / calls
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--nodes", type=int, nargs="+", default=[200, 1000])
     parser.add_argument("shapes", nargs="*", default=list(SHAPES), metavar="SHAPE")
     parser.add_argument("--directory", help="where the data directory is made")
     arguments = parser.parse_args()
+    print(f"for reference: an empty grpc.aio call takes {asyncio.run(reference()) * 1e3:.2f} ms of CPU")
     print(f"{'shape':10} {'nodes':>6} {'ms per node':>12} {'ms of CPU':>10} {'s in all':>9}")
     for name in arguments.shapes:
         for size in arguments.nodes:
