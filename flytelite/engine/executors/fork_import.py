@@ -44,7 +44,7 @@ def load(prepared: Prepared, wanted: Mapping[str, Any]) -> Prepared:
         places = _import(prepared, root, wanted)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    prepared.settle()
+    prepared.settle(huge=False)  # which would have it copy all that it shares
     prepared.move = places.move
     return prepared
 

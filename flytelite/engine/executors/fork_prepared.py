@@ -67,7 +67,7 @@ class Prepared:
         self.modules = frozenset(sys.modules)
         self.libraries = (names | STARTUP_HOOKS) - set(sys.builtin_module_names)
 
-    def settle(self) -> None:
+    def settle(self, huge: bool = True) -> None:
         """Get ready for forks, and keep the collector from touching what there is. Raises UnsafeToFork."""
         fork_state.forget_exit_callbacks()
         child = os.fork()  # libraries for linear algebra end their threads before a fork and start them when needed
@@ -79,7 +79,8 @@ class Prepared:
             raise UnsafeToFork(f"imports started {threads - 1} threads")
         gc.collect()
         gc.freeze()
-        _use_huge_pages()
+        if huge:
+            _use_huge_pages()
 
 
 def prepare() -> Prepared:

@@ -7,6 +7,7 @@ import gc
 import importlib
 import inspect
 import linecache
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -43,21 +44,38 @@ class Places:
         self._skipped |= {id(one) for one in ours}
         _forget(self._mark)
         gc.collect()
-        gc.unfreeze()
-        queue = gc.get_objects()
-        self._skipped.add(id(queue))
+        for holder in self._search(gc.get_objects()):  # what was made since the last gc.freeze
+            self._note(holder)
+        if self._is_in_libraries():
+            raise Fixed("in what was there before")
+
+    def _is_in_libraries(self) -> bool:
+        """Whether it is in what was there before; that a child looks at, because to look at an object is to copy it."""
+        child = os.fork()
+        if child == 0:
+            found = True
+            try:
+                os.nice(19)
+                made = set(map(id, gc.get_objects()))
+                gc.unfreeze()
+                found = bool(self._search([one for one in gc.get_objects() if id(one) not in made]))
+            finally:
+                os._exit(int(found))
+        return bool(os.waitpid(child, 0)[1])
+
+    def _search(self, objects: list[Any]) -> list[Any]:
+        """Those that hold the path. Raises Fixed."""
         # The type, not isinstance: that has libraries which are imported when they are needed think that they are.
-        paths = [one for one in queue if issubclass(type(one), PurePath) and self._mentions(one)]
+        paths = [one for one in objects if issubclass(type(one), PurePath) and self._mentions(one)]
         internals = {id(part) for path in paths for part in (path, *gc.get_referents(path))}
-        self._skipped |= {id(paths), *internals}
-        holders = []
+        self._skipped |= {id(objects), id(paths), *internals}
+        holders: list[Any] = []
+        queue = objects
         while queue:
             found, queue = self._holders(queue)
             holders += found
             self._skipped |= {id(holders), id(found), id(queue)}
-        for holder in holders:
-            self._note(holder)
-        gc.freeze()
+        return holders
 
     def move(self, target: str) -> None:
         """Have all of them say ``target``; called once, in a process of its own."""
@@ -153,7 +171,10 @@ def _referents(*objects: Any) -> list[Any]:
 
 def _forget(mark: str) -> None:
     """Empty the caches that name files, which fill themselves again."""
-    caches: list[dict[Any, Any]] = [sys.path_importer_cache, linecache.cache, inspect.modulesbyfile]
+    from flytekit.core import tracker
+
+    sanitized: dict[Any, Any] = getattr(tracker._mod_sanitizer, "_module_cache", {})
+    caches: list[dict[Any, Any]] = [sys.path_importer_cache, linecache.cache, inspect.modulesbyfile, sanitized]
     by_module: dict[Any, Any] = inspect._filesbymodname  # type: ignore[attr-defined]
     for cache in caches:
         for key in [key for key in cache if mark in str(key)]:

@@ -229,6 +229,7 @@ ALONE = [
     ("import weakref\nclass K: pass\nK = K(); F = weakref.finalize(K, print)", "at the exit"),
     ("import multiprocessing; LOCK = multiprocessing.Lock()", "memory shared"),
     ("KEPT = (__file__,)", "in a tuple"),
+    ("import string; string.kept = __file__", "in what was there before"),
     ("KEPT = {__file__: 1}", "as a key"),
     ("import re; KEPT = [re.compile(__file__)]", "Pattern"),
     ("def made(): pass\nmade.__code__ = made.__code__.replace(co_name='other')", "in the code of made"),
