@@ -52,7 +52,7 @@ import copying
 NODES = 10
 SIZES = (1_000, 10_000, 100_000)
 NAME = "template0"
-LISTS, EVENTS, PUTS, ROUNDS, WRITERS, TURNS = 100, 500, 300, 7, 16, 3
+LISTS, EVENTS, PUTS, ROUNDS, WRITERS, TURNS, NEW_FILTERS = 100, 500, 300, 7, 16, 3, 9
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -207,6 +207,14 @@ def measure(data_dir: Path) -> dict[str, float]:
     for title, times in ("ms", pages), ("ms of CPU", pages_cpu):
         figures[f"list page of 100, {title}"] = statistics.median(times) * 1000
         figures[f"the last page, asked for first, {title}"] = times[0] * 1000
+    middles = []
+    for number in range(NEW_FILTERS):
+        listed.filters = f"eq(phase,SUCCEEDED)+gt(duration,{number})"
+        listed.token = str(matching // 2 - number * matching // 100)
+        began_cpu = time.thread_time()
+        list_executions(listed)
+        middles.append(time.thread_time() - began_cpu)
+    figures["a page in the middle, new filter, ms of CPU"] = statistics.median(middles) * 1000
     figures |= asyncio.run(events(control_plane, store))
     status = Path("/proc/self/status").read_text()
     figures["resident, MB"] = int(status.split("VmRSS:")[1].split()[0]) / 1000
