@@ -86,6 +86,7 @@ async def _run_elements(node: NodeRun, elements: Sequence[Element], report: Arra
     try:
         if tasks:
             await over.wait()
+            report.tell()
     finally:
         report.ending()
         await end_all(tasks)

@@ -56,6 +56,12 @@ class ArrayReport:
         if self._flush is None and not self._ending:
             self._flush = asyncio.get_running_loop().call_at(self._not_before, self._send)
 
+    def tell(self) -> None:
+        """Have what happened so far told at once: FlytePropeller sends the last event a round later."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._send()
+
     def ending(self) -> None:
         """What happens from now on is told by the last event."""
         self._ending = True
