@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from flyteidl.admin import execution_pb2
@@ -17,11 +16,10 @@ from flytelite.server.admin.identifiers import execution_key
 from flytelite.server.admin.registry_tables import LAUNCH_PLANS, TASKS, WORKFLOWS
 from flytelite.server.admin.snapshot_tables import CARRIED, Entry
 from flytelite.server.admin.snapshots import ENDED, Place, Snapshots, shared_in, strings_in
+from flytelite.server.pace import Pace
 from flytelite.server.store.interface import Condition, Operator, Query, Store
 
 RECOVERED = execution_pb2.ExecutionMetadata.ExecutionMode.RECOVERED
-_AT_ONCE = 100
-"""Documents to look at before others have their turn on the event loop."""
 
 
 class Retention:
@@ -49,9 +47,9 @@ class Retention:
         kept = self._recovered_from()
         newest: dict[tuple[str, str], set[str]] = {}
         due: dict[str, str | None] = {}
-        for number, key in enumerate(old):
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
+        pace = Pace()
+        for key in old:
+            await pace.pause()
             document = self._executions.get(key)
             if document is None or key in kept:
                 continue
@@ -68,6 +66,7 @@ class Retention:
         Returns the literal maps and closures that stay.
         """
         waiting: list[Place] = []
+        pace = Pace()
 
         def visit(entry: Entry) -> None:
             strings = strings_in(entry)
@@ -75,22 +74,20 @@ class Retention:
             look(strings)
 
         for table in (TASKS.name, WORKFLOWS.name, LAUNCH_PLANS.name, ARTIFACTS.name):
-            for number, key in enumerate(self._tables[table].keys(Query())):
+            for key in self._tables[table].keys(Query()):
                 self._visit(table, key, visit)
-                if number % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
+                await pace.pause()
         for key in self._executions.keys(Query()):
             for entry in self.snapshots.of_execution(key) if key not in leaving else ():
                 visit(entry)
-            await asyncio.sleep(0)
+            await pace.pause()
         staying: set[Place] = set()
         while waiting:
             place = waiting.pop()
             if place not in staying:
                 staying.add(place)
                 self._visit(*place, visit)
-                if len(staying) % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
+                await pace.pause()
         return staying
 
     def remove(self, keys: Sequence[str], unused: Iterable[Place]) -> int:

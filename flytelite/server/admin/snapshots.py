@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from flytelite.server.admin.snapshot_tables import (
     named_entity_key,
 )
 from flytelite.server.admin.strings import strings_of
+from flytelite.server.pace import Pace
 from flytelite.server.store.interface import Condition, Operator, Query, Store
 
 Id: TypeAlias = identifier_pb2.WorkflowExecutionIdentifier
@@ -113,6 +113,7 @@ class Snapshots:
     async def _executions(self, keys: Sequence[str], chosen: Selection) -> list[Entry]:
         entries: list[Entry] = []
         waiting, seen = list(reversed(keys)), set(keys)
+        pace = Pace()
         while waiting:
             key = waiting.pop()
             record = self.executions.get(key)
@@ -125,7 +126,7 @@ class Snapshots:
                 if child is not None and child not in seen:
                     seen.add(child)
                     waiting.append(child)
-            await asyncio.sleep(0)
+            await pace.pause()
         return entries
 
     async def _entities(self, entries: Sequence[Entry], wanted: set[Place]) -> list[Entry]:
@@ -136,6 +137,7 @@ class Snapshots:
         for entry in entries:
             waiting += (*entities_in(entry.document), *closures_in(entry))
         seen: set[Place] = set()
+        pace = Pace()
         while waiting:
             place = waiting.pop()
             if place in seen:
@@ -144,7 +146,7 @@ class Snapshots:
             for entry in self._entity(*place) if place[0] != CLOSURES.name else self._existing(place):
                 found.append(entry)
                 waiting += (*entities_in(entry.document), *closures_in(entry))
-            await asyncio.sleep(0)
+            await pace.pause()
         return found
 
     def _entity(self, table: str, key: str) -> Iterator[Entry]:
