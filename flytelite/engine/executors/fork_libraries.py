@@ -6,19 +6,16 @@ the user's own modules can be imported for more than one attempt is a matter of 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from flytelite.engine.executors.fork_branches import Branches
 from flytelite.engine.executors.fork_client import ForkServer, branched
 from flytelite.engine.executors.import_watch import OF_ONE_ATTEMPT
 from flytelite.engine.executors.interface import Command
 
 FEW = 20
 """So many modules are imported in less time than it is worth to keep a process for."""
-
-MOST = 4
-"""Fork servers with libraries at the same time."""
 
 IDLE_SECONDS = 600.0
 
@@ -34,32 +31,26 @@ class _Lesson:
     taught: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    server: ForkServer
-    parent: ForkServer
-    timer: asyncio.TimerHandle
-
-
 class Libraries:
     """The fork servers with libraries; ``retire`` ends one."""
 
     def __init__(self, retire: Callable[[ForkServer], None]) -> None:
-        self._retire = retire
         self._lessons: dict[tuple[str, ...], _Lesson] = {}
-        self._entries: dict[_Key, _Entry] = {}
-        self._closed = False
+        self._branches: Branches[_Key] = Branches(retire, IDLE_SECONDS)
 
     def find(self, parent: ForkServer, command: Command) -> ForkServer | None:
         """A server that has what the task imports; None when that is little or not known, or while it is imported."""
         lesson = self._lessons.get(topic(parent, command))
-        if self._closed or lesson is None or len(lesson.modules) < FEW:
+        if self._branches.closed or lesson is None or len(lesson.modules) < FEW:
             return None
         key = (parent.interpreter, lesson.modules, frozenset(common(command.env).items()))
-        server = self._usable(key, parent)
+        # One that refused is not tried again, one whose parent ended is.
+        server = self._branches.take(
+            key, lambda one: not one.server.outdated() and (one.server.ready() or one.parent is parent)
+        )
         if server is None:
             server = branched(parent, lesson.modules, common(command.env))
-        self._keep(key, server, parent)
+        self._branches.keep(key, server, parent)
         return server if server.ready() else None
 
     def wants_lesson(self, parent: ForkServer, command: Command) -> bool:
@@ -87,37 +78,11 @@ class Libraries:
 
     def drop(self, server: ForkServer) -> None:
         """Forget a server that has ended."""
-        for key, entry in list(self._entries.items()):
-            if entry.server is server:
-                self._end(self._entries.pop(key))
+        self._branches.drop(server)
 
     def close(self) -> None:
         """End all servers, and begin no more."""
-        self._closed = True
-        for entry in self._entries.values():
-            self._end(entry)
-        self._entries.clear()
-
-    def _usable(self, key: _Key, parent: ForkServer) -> ForkServer | None:
-        """The server of that key, taken out. One that refused is not tried again, one whose parent ended is."""
-        entry = self._entries.pop(key, None)
-        if entry is None:
-            return None
-        entry.timer.cancel()
-        if entry.server.outdated() or not (entry.server.ready() or entry.parent is parent):
-            self._retire(entry.server)
-            return None
-        return entry.server
-
-    def _keep(self, key: _Key, server: ForkServer, parent: ForkServer) -> None:
-        while len(self._entries) >= MOST:  # the first is the one that was not used for the longest time
-            self._end(self._entries.pop(next(iter(self._entries))))
-        timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.drop, server)
-        self._entries[key] = _Entry(server, parent, timer)
-
-    def _end(self, entry: _Entry) -> None:
-        entry.timer.cancel()
-        self._retire(entry.server)
+        self._branches.close()
 
 
 def topic(parent: ForkServer, command: Command) -> tuple[str, ...]:

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from flytelite.engine.executors.fork_branches import Branches
 from flytelite.engine.executors.fork_client import ForkServer, branched
 from flytelite.engine.executors.fork_libraries import common, topic
 from flytelite.engine.executors.interface import Command
-
-MOST = 4
-"""Fork servers with users' modules at the same time."""
 
 REMEMBERED = 1000
 """Keys of which is remembered that they came once, or that their modules cannot be imported for all."""
@@ -48,21 +46,12 @@ class _Key:
     env: frozenset[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class _Entry:
-    server: ForkServer
-    parent: ForkServer
-    timer: asyncio.TimerHandle
-
-
 class Modules:
     """The fork servers with users' modules; ``retire`` ends one."""
 
     def __init__(self, retire: Callable[[ForkServer], None]) -> None:
-        self._retire = retire
-        self._entries: dict[_Key, _Entry] = {}
+        self._branches: Branches[_Key] = Branches(retire, IDLE_SECONDS)
         self._seen: OrderedDict[_Key, str] = OrderedDict()  # why it cannot be done, or nothing
-        self._closed = False
 
     def find(self, parent: ForkServer, libraries: Sequence[str] | None, command: Command) -> ForkServer | None:
         """A server that has the task's module, which is made for the second attempt; None while it has not.
@@ -71,27 +60,22 @@ class Modules:
         is not known.
         """
         key = _key(parent, command)
-        if self._closed or key is None or self._is_first(key) or self._seen[key] or libraries is None:
+        if self._branches.closed or key is None or self._is_first(key) or self._seen[key] or libraries is None:
             return None
-        server = self._usable(key, parent)
+        server = self._branches.take(key, lambda one: one.parent is parent and not one.server.outdated())
         if server is None:
-            self._end_other_versions(key)
+            self._branches.end(lambda other: other.topic == key.topic and other.code != key.code)
             server = self._begin(key, parent, libraries)
-        self._keep(key, server, parent)
+        self._branches.keep(key, server, parent)
         return server if server.ready() else None
 
     def drop(self, server: ForkServer) -> None:
         """Forget a server that has ended or is not needed."""
-        for key, entry in list(self._entries.items()):
-            if entry.server is server:
-                self._end(self._entries.pop(key))
+        self._branches.drop(server)
 
     def close(self) -> None:
         """End all servers, and begin no more."""
-        self._closed = True
-        for entry in self._entries.values():
-            self._end(entry)
-        self._entries.clear()
+        self._branches.close()
 
     def _is_first(self, key: _Key) -> bool:
         if key in self._seen:
@@ -126,32 +110,6 @@ class Modules:
         self._seen[key] = reason
         logger.info("each task of the module %s imports it for itself: %s", key.module, reason)
         self.drop(server)
-
-    def _usable(self, key: _Key, parent: ForkServer) -> ForkServer | None:
-        """The server of that key, taken out."""
-        entry = self._entries.pop(key, None)
-        if entry is None:
-            return None
-        entry.timer.cancel()
-        if entry.parent is not parent or entry.server.outdated():
-            self._retire(entry.server)
-            return None
-        return entry.server
-
-    def _keep(self, key: _Key, server: ForkServer, parent: ForkServer) -> None:
-        while len(self._entries) >= MOST:  # the first is the one that was not used for the longest time
-            self._end(self._entries.pop(next(iter(self._entries))))
-        timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.drop, server)
-        self._entries[key] = _Entry(server, parent, timer)
-
-    def _end_other_versions(self, key: _Key) -> None:
-        for other in list(self._entries):
-            if other.topic == key.topic and other.code != key.code:
-                self._end(self._entries.pop(other))
-
-    def _end(self, entry: _Entry) -> None:
-        entry.timer.cancel()
-        self._retire(entry.server)
 
 
 def _key(parent: ForkServer, command: Command) -> _Key | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flytelite.engine.executors import fork_libraries
+from flytelite.engine.executors import fork_branches
 from flytelite.engine.executors.fork_client import Refused, branched, spawned
 from flytelite.engine.executors.fork_commands import interpreter_of
 from flytelite.engine.executors.fork_libraries import Libraries
@@ -38,7 +38,7 @@ async def result(executor, bench) -> list[str]:
 
 
 def entries(executor):
-    return list(executor._libraries._entries.values())
+    return list(executor._libraries._branches._branches.values())
 
 
 async def ended(server) -> None:
@@ -110,7 +110,7 @@ def test_idle_servers_end(run, workshop, monkeypatch):
         await result(executor, workshop.bench("frame", module="frames"))
         (entry,) = entries(executor)
         await entry.server.until_ready()
-        monkeypatch.setattr(fork_libraries, "IDLE_SECONDS", 0.01)
+        monkeypatch.setattr(executor._libraries._branches, "idle_seconds", 0.01)
         assert (await result(executor, workshop.bench("frame", module="frames")))[0] == "True"
         async with asyncio.timeout(30):
             while entries(executor) or executor._ending:  # noqa: ASYNC110
@@ -121,7 +121,7 @@ def test_idle_servers_end(run, workshop, monkeypatch):
 
 
 def test_only_the_latest_are_kept(run, workshop, monkeypatch):
-    monkeypatch.setattr(fork_libraries, "MOST", 1)
+    monkeypatch.setattr(fork_branches, "MOST", 1)
 
     async def test(executor):
         await result(executor, workshop.bench("frame", module="frames"))

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flytelite.engine.executors import fork_commands, fork_modules
+from flytelite.engine.executors import fork_branches, fork_commands, fork_modules
 from flytelite.engine.executors.attempt import read_record
 from flytelite.engine.executors.fork_client import Gone, Refused, branched
 from flytelite.engine.executors.fork_libraries import Libraries
@@ -49,18 +49,18 @@ class Versions:
         return bench
 
     def servers(self):
-        return [entry.server for entry in self.executor._modules._entries.values()]
+        return [entry.server for entry in self.executor._modules._branches._branches.values()]
 
     async def warm(self, code: Path, **options) -> str:
         """Attempts until there is a server that has the module; its refusal, or nothing."""
         modules, libraries = self.executor._modules, self.executor._libraries
         for _ in range(4):  # the libraries of the first attempt may have to be imported first
             await self.attempt(code, **options)
-            for entry in [*libraries._entries.values(), *modules._entries.values()]:
+            for entry in [*libraries._branches._branches.values(), *modules._branches._branches.values()]:
                 await asyncio.wait([entry.server._ready])
             await asyncio.sleep(0)
             key, refusal = next(reversed(modules._seen.items()))
-            if refusal or key in modules._entries:
+            if refusal or key in modules._branches._branches:
                 return refusal
         raise AssertionError("there is no server for the module")
 
@@ -396,14 +396,14 @@ def test_another_environment_or_code_version_has_its_own(run):
 
 def test_servers_end_when_they_are_idle_or_too_many(run, monkeypatch):
     async def test(versions):
-        monkeypatch.setattr(fork_modules, "MOST", 1)
+        monkeypatch.setattr(fork_branches, "MOST", 1)
         one, two = versions.make(told()), versions.make(told("OTHER = 1"))
         await versions.warm(one)
         (first,) = versions.servers()
         await versions.warm(two)
         (second,) = versions.servers()
         assert first is not second
-        monkeypatch.setattr(fork_modules, "IDLE_SECONDS", 0.01)
+        monkeypatch.setattr(versions.executor._modules._branches, "idle_seconds", 0.01)
         await versions.attempt(two)
         async with asyncio.timeout(30):
             while versions.servers() or versions.executor._ending:  # noqa: ASYNC110
