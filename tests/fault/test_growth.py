@@ -31,6 +31,8 @@ WARM_UP = 30
 compacted."""
 SEGMENTS = 3
 """So many more files of the store may be open for a while."""
+AT_REST = 6
+"""The fork server and the one that has the user's module, each with a waiter and the task process it forked ahead."""
 GROWTH = 1.05
 FLOW = f"""
 from flytekit import map_task, task, workflow
@@ -82,8 +84,7 @@ def test_nothing_grows_but_the_record(launch, tmp_path, environ, wait_until, mon
         assert wait_until(phase, "the execution to end", 120) == WorkflowExecution.SUCCEEDED
 
     def state() -> dict[str, int]:
-        # The fork server, a waiter, and the task process that it has forked ahead.
-        wait_until(lambda: len(below(pid)) == 3, "waiters to end")
+        wait_until(lambda: len(below(pid)) == AT_REST, "waiters to end")
         left = [path for path in (tmp_path / "data/attempts").rglob("*") if path.name in ("work", "tmp")]
         return {
             "open files": len(os.listdir(f"/proc/{pid}/fd")),
