@@ -111,21 +111,30 @@ class Ordering:
         after = max(0, total - offset - limit)
         return self._walk(filter, descending=not descending, offset=after, limit=total - offset - after)[::-1]
 
-    def position(self, filter: RowFilter, row: Row, *, descending: bool, total: int | None = None) -> int:
+    def position(
+        self, filter: RowFilter, row: Row, *, descending: bool, total: Callable[[], int | None] = lambda: None
+    ) -> int:
         """How many rows that satisfy the filter come before this one, which does too, in this order or its reverse.
 
-        With ``total``, how many satisfy it, those after it are counted instead when there are fewer blocks of them.
+        If ``total`` tells how many satisfy it, those after it are counted instead when there are fewer blocks of them;
+        it is not asked when those before it are near or remembered.
         """
         number = self._find(row)
         block = self._blocks[number]
         low, high = self._span(filter.conditions)
         rows = filter.keep(block.rows)
         here = rows.index(row)
-        if descending if total is None else number - low > high - number:
+        before, after = (high - number, number - low) if descending else (number - low, high - number)
+        known = None if before <= after or self.remembers(filter) else total()
+        if descending is (known is None):
             later = self._count(filter, self._blocks[number + 1 : high]) + len(rows) - 1 - here
-            return later if descending or total is None else total - 1 - later
+            return later if known is None else known - 1 - later
         earlier = self._count(filter, self._blocks[low:number]) + here
-        return earlier if not descending or total is None else total - 1 - earlier
+        return earlier if known is None else known - 1 - earlier
+
+    def remembers(self, filter: RowFilter) -> bool:
+        """Whether a walk is cheap: of most blocks it is known how many of their rows satisfy the filter."""
+        return 2 * len(self._counts.get(filter.name, ())) >= len(self._blocks)
 
     def count(self, filter: RowFilter) -> int:
         """How many rows satisfy the filter."""

@@ -27,12 +27,11 @@ def select(rows: Rows, indexes: Indexes, query: Query, among: Iterable[str] | No
         return []
     candidates = _named(rows, among) if among is not None else _candidates(rows, indexes, query.conditions)
     if candidates is None:
-        known = None
-        if 2 * query.offset > totals.at_most(len(rows), indexes, filter.uncertain):
+        known, ordering = None, indexes.ordering(query.order_by)
+        is_far = 2 * query.offset > totals.at_most(len(rows), indexes, filter.uncertain)
+        if is_far and not ordering.remembers(filter):
             known = totals.total(len(rows), indexes, filter.uncertain)
-        return indexes.ordering(query.order_by).page(
-            filter, descending=query.descending, offset=query.offset, limit=query.limit, total=known
-        )
+        return ordering.page(filter, descending=query.descending, offset=query.offset, limit=query.limit, total=known)
     wanted = None if query.limit is None else query.offset + query.limit
     return _ordered(filter.keep(list(candidates)), indexes, query, wanted)[query.offset : wanted]
 
@@ -45,8 +44,12 @@ def position(rows: Rows, indexes: Indexes, query: Query, key: str, among: Iterab
         return None
     candidates = _named(rows, among) if among is not None else _candidates(rows, indexes, query.conditions)
     if candidates is None:
-        known = totals.total(len(rows), indexes, filter.uncertain)
-        return indexes.ordering(query.order_by).position(filter, row, descending=query.descending, total=known)
+        return indexes.ordering(query.order_by).position(
+            filter,
+            row,
+            descending=query.descending,
+            total=lambda: totals.total(len(rows), indexes, filter.uncertain),
+        )
     found = _ordered(filter.keep(list(candidates)), indexes, query, None)
     return found.index(row) if row in found else None
 
@@ -57,7 +60,8 @@ def count(rows: Rows, indexes: Indexes, conditions: Sequence[Condition], among: 
     candidates = _named(rows, among) if among is not None else _candidates(rows, indexes, conditions)
     if candidates is not None:
         return len(filter.keep(list(candidates)))
-    known = totals.total(len(rows), indexes, filter.uncertain)
+    # To look at many rows pays only if what is found is remembered, as orderings do.
+    known = totals.total(len(rows), indexes, filter.uncertain, most=len(rows) // 8)
     return indexes.inserted.count(filter) if known is None else known
 
 

@@ -16,10 +16,11 @@ def at_most(rows: int, indexes: Indexes, conditions: Iterable[Condition]) -> int
     return min((size for one in conditions if (size := _of_one(indexes, one)) is not None), default=rows)
 
 
-def total(rows: int, indexes: Indexes, conditions: Sequence[Condition]) -> int | None:
+def total(rows: int, indexes: Indexes, conditions: Sequence[Condition], most: int | None = None) -> int | None:
     """How many rows satisfy all conditions, of so many in the table; None when indexes do not tell.
 
-    Of the rows that a condition keeps, and of those that it does not, the fewer are looked at.
+    Of the rows that a condition keeps, and of those that it does not, the fewer are looked at; with ``most``, no more
+    than so many.
     """
     if not conditions:
         return rows
@@ -37,6 +38,8 @@ def total(rows: int, indexes: Indexes, conditions: Sequence[Condition]) -> int |
     if split is None:
         return None
     fewer, condition = split
+    if most is not None and fewer > most:
+        return None
     rest = [one for one in conditions if one is not condition]
     equality = indexes.equality[condition.column]
     groups = equality.groups(condition) or []

@@ -222,6 +222,30 @@ def test_the_far_end_of_a_list_with_a_new_filter_is_found_from_there(monkeypatch
     assert sum(looked_at) < rows, "all of them four times, and those that failed for each total"
 
 
+def test_pages_of_a_list_in_turn_do_not_count_its_rows_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = TableSchema("t", frozenset(), frozenset({"phase"}), frozenset({"started", "duration"}))
+    table = MemoryStore().table(schema)
+    rows = 20 * BLOCK_ROWS
+    for number in range(rows):  # half of them: looking at either half is as dear
+        phase = "FAILED" if number // 2 % 2 == 0 else "SUCCEEDED"
+        table.put(str(number), {"phase": phase, "started": number, "duration": number % 100})
+    conditions = (Condition("phase", Operator.EQUAL, ("SUCCEEDED",)), Condition("duration", Operator.GREATER, (20,)))
+    page = Query(conditions, order_by="started", descending=True, limit=BLOCK_ROWS // 4)
+    expected = [str(number) for number in reversed(range(rows)) if number // 2 % 2 and number % 100 > 20]
+    looked_at: list[int] = []
+    keep = RowFilter.keep
+    monkeypatch.setattr(RowFilter, "keep", lambda self, rows: looked_at.append(len(rows)) or keep(self, rows))
+    found: list[str] = []
+    pages = 0
+    while some := table.keys(replace(page, offset=len(found))):
+        found += some
+        pages += 1
+        assert table.position(page, some[-1]) == len(found) - 1
+        assert table.count(conditions) == len(expected)
+    assert found == expected
+    assert sum(looked_at) < 3 * rows + 6 * BLOCK_ROWS * pages, "each block for the list and for the count, and a few"
+
+
 @given(st.text("ab%_", max_size=6), st.text("ab", max_size=6))
 def test_like_matches_by_its_definition(pattern: str, text: str) -> None:
     assert (like(pattern).fullmatch(text) is not None) == matches(pattern, text)
