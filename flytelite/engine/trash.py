@@ -6,7 +6,6 @@ the next one starts.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -27,16 +26,14 @@ class Trash:
     def discard(self, path: Path) -> None:
         """Take a directory away; nothing if there is none. Blocks for a moment; what cannot be removed stays."""
         target = self.directory / secrets.token_hex(8)
+        if not path.exists():
+            return
         try:
+            self.directory.mkdir(parents=True, exist_ok=True)
             path.rename(target)
-        except FileNotFoundError:
-            if not path.exists():
-                return
-            with contextlib.suppress(OSError):  # the first one
-                self.directory.mkdir(parents=True, exist_ok=True)
-                path.rename(target)
         except OSError:  # for example a disk that is full
             shutil.rmtree(path, ignore_errors=True)
+            return
         self._thread.submit(shutil.rmtree, target, ignore_errors=True)
 
     def close(self) -> None:

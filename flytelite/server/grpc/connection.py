@@ -161,14 +161,11 @@ class Connection(asyncio.BufferedProtocol):
         return data[size:]
 
     def _take(self, frame: Frame) -> None:
-        if self._block is not None:
-            self._continue_block(frame)
-            return
         if not self._is_greeted:
             if frame.kind != frames.SETTINGS or frame.flags & frames.ACK:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame is no SETTINGS")
             self._is_greeted = True
-        handle = self._on_frame.get(frame.kind)
+        handle = self._on_frame.get(frame.kind) if self._block is None else self._continue_block
         if handle is None:
             return  # a kind that is not known, as extensions may add
         try:
@@ -226,12 +223,7 @@ class Connection(asyncio.BufferedProtocol):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"headers of more than {MAX_BLOCK_BYTES} bytes")
         if frame.flags & frames.END_HEADERS:
             self._block = None
-            try:
-                self._on_block(first, bytes(block))
-            except StreamFault as fault:
-                self._reset_stream(first.stream, fault.code)
-            except FlyteError as error:
-                self._refuse(first.stream, error)
+            self._on_block(first, bytes(block))
 
     def _on_block(self, frame: Frame, block: bytes) -> None:
         number = frame.stream

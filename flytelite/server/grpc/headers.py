@@ -17,6 +17,8 @@ from flytelite.server.grpc.frames import ConnectionFault, ErrorCode, StreamFault
 MAX_LIST_BYTES = 1024 * 1024
 """Of one request's headers, as RFC 9113, section 6.5.2 counts them; the connection ends above."""
 REMEMBERED_BLOCKS = 64
+MAX_DIGITS = 19
+"""Of a length: no request is longer, and Python refuses to read thousands of them."""
 
 _REQUIRED = (b":method", b":scheme", b":path")
 _PSEUDO = frozenset({*_REQUIRED, b":authority"})
@@ -139,8 +141,8 @@ def _timeout(value: bytes | None) -> float | None:
 def _length(value: bytes | None) -> int | None:
     if value is None:
         return None
-    if not value.isdigit():
-        raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"content-length is {value.decode(errors='replace')}")
+    if not value.isdigit() or len(value) > MAX_DIGITS:
+        raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"content-length is {value[:100].decode(errors='replace')}")
     return int(value)
 
 

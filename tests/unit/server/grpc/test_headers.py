@@ -47,6 +47,7 @@ def test_timeouts(value, seconds):
         [*REQUEST, (b"grpc-timeout", b"soon")],
         [*REQUEST, (b"grpc-timeout", b"123456789S")],
         [*REQUEST, (b"content-length", b"-1")],
+        [*REQUEST, (b"content-length", b"9" * 5000)],
     ],
 )
 def test_malformed_requests(headers):
