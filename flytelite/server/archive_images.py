@@ -2,11 +2,15 @@
 
 images/HASH.json    what an image stands for, as it lies among the environments (engine/environments/library.py)
 images/HASH/…       the files that its tasks find in their working directory
+
+Only images that are named after what their ImageSpec asks for go and come. Under any other name, an archive could say
+what the tasks run in that are here already.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Set
 from dataclasses import replace
@@ -17,6 +21,11 @@ from flytelite.engine.environments.library import Image, Library
 from flytelite.errors import InvalidArgument
 from flytelite.server.archive import IMAGES
 from flytelite.server.data_files import files_below
+
+RECORD_BYTES = 1024 * 1024
+
+_HASH = re.compile(r"(?<!\w)\w{22}(?!\w)", re.ASCII)
+"""Of an ImageSpec (``flytekit/image_spec/image_spec.py``, ``tag``), perhaps amid other words of a tag."""
 
 
 class ArchiveImages:
@@ -29,7 +38,7 @@ class ArchiveImages:
         """The files of the images that are among those strings, by their names in an archive."""
         found: dict[str, Path] = {}
         for image in self._library.images():
-            if image.name in strings:
+            if image.name in strings and _is_of_a_spec(image.name):
                 record, files = self._library.record(image.name), self._library.files(image.name)
                 found[f"{IMAGES}/{record.name}"] = record
                 for path in files_below(files):
@@ -58,10 +67,12 @@ class ArchiveImages:
             shutil.rmtree(self._library.files(image.name), ignore_errors=True)
 
     def _checked(self, path: Path) -> Image:
+        if path.stat().st_size > RECORD_BYTES:
+            raise InvalidArgument(f"{IMAGES}/{path.name} of the archive has more than {RECORD_BYTES} bytes")
         try:
             content: Any = json.loads(path.read_bytes())
             image = Image.of_json(content)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidArgument(f"{IMAGES}/{path.name} of the archive is no image: {error!r}") from error
         recipe = image.recipe
         texts = [image.name, image.id, recipe.python, *recipe.requirements, *recipe.options, *image.notes]
@@ -69,6 +80,13 @@ class ArchiveImages:
             texts += [*image.variables, *image.variables.values()]
         if not isinstance(image.variables, dict) or not all(isinstance(text, str) for text in texts):
             raise InvalidArgument(f"{IMAGES}/{path.name} of the archive is no image: not all of its values are texts")
+        if not _is_of_a_spec(image.name):
+            raise InvalidArgument(f"{IMAGES}/{path.name} of the archive is of {image.name!r}, which no ImageSpec names")
         if self._library.record(image.name).name != path.name:
             raise InvalidArgument(f"{IMAGES}/{path.name} of the archive is not the place of the image {image.name!r}")
         return image
+
+
+def _is_of_a_spec(image: str) -> bool:
+    _, colon, tag = image.rpartition(":")
+    return bool(colon) and "/" not in tag and _HASH.search(tag) is not None

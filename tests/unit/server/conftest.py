@@ -75,14 +75,16 @@ class Home:
     def id(self, name: str) -> identifier_pb2.WorkflowExecutionIdentifier:
         return identifier_pb2.WorkflowExecutionIdentifier(project="flytesnacks", domain="development", name=name)
 
-    def register(self, name: str = "w", version: str = "1", arg: str = "", schedule: bool = False) -> None:
+    def register(
+        self, name: str = "w", version: str = "1", arg: str = "", schedule: bool = False, image: str = "image"
+    ) -> None:
         """A task whose command names a bundle in the bucket, a workflow of it and an active launch plan."""
         variables = interface_pb2.VariableMap(variables={"x": interface_pb2.Variable(type=BLOB)})
         interface = interface_pb2.TypedInterface(inputs=variables, outputs=variables)
         bundle = self.write("flytesnacks/development/HASH/code.tar.gz", b"the code")
         template = tasks_pb2.TaskTemplate(type="python-task", interface=interface)
         template.metadata.runtime.version = "1.16"
-        template.container.image = "image"
+        template.container.image = image
         template.container.args.extend(["--additional-distribution", str(bundle), arg])
         task = identifier(identifier_pb2.TASK, f"{name}.task", version)
         self.plane.tasks.create(task_pb2.TaskCreateRequest(id=task, spec=task_pb2.TaskSpec(template=template)))

@@ -13,7 +13,10 @@ import pytest
 from flytelite.engine.environments.library import Image, Library
 from flytelite.engine.environments.recipe import Recipe
 from flytelite.errors import InvalidArgument
+from flytelite.server.archive_images import RECORD_BYTES
 
+OTHER = "localhost:30000/flytekit:DSSIcF0HELrr_pOPk_1E3A"
+NAME = "localhost:30000/flytekit:SDSIcF0HELrr_pOPk_1E3A"
 RECIPE = Recipe("3.11", ("pandas==2.2.0", "flytekit==1.16.31"), ("--prerelease", "allow"))
 
 
@@ -21,7 +24,7 @@ def library(home: Any) -> Library:
     return Library(home.settings.environments)
 
 
-def image(home: Any, name: str = "image", recipe: Recipe = RECIPE, content: str = "") -> Image:
+def image(home: Any, name: str = NAME, recipe: Recipe = RECIPE, content: str = "") -> Image:
     """An image as an ImageSpec leaves it, with a file if it has content."""
     files = library(home).files(name)
     if content:
@@ -34,9 +37,9 @@ def image(home: Any, name: str = "image", recipe: Recipe = RECIPE, content: str 
 
 @pytest.fixture
 def a(make_home: Any) -> Any:
-    """A home with one execution, whose task has the image ``image``."""
+    """A home with one execution, whose task has the image NAME."""
     made = make_home("a")
-    made.register()
+    made.register(image=NAME)
     made.start("one")
     made.end("one")
     return made
@@ -50,13 +53,13 @@ def archive(tmp_path: Path) -> Path:
 def test_the_image_of_a_task_goes_with_its_files(a: Any, make_home: Any, archive: Path) -> None:
     b = make_home("b")
     sent = image(a, content="hello")
-    image(a, "another image")
+    image(a, OTHER)
     a.export(archive, "one")
     b.take_in(archive)
     (found,) = library(b).images()
     assert (found.name, found.recipe, found.id) == (sent.name, sent.recipe, sent.id)
     assert (found.variables, found.notes) == (sent.variables, sent.notes)
-    assert Path(found.files) == library(b).files("image")
+    assert Path(found.files) == library(b).files(NAME)
     assert (Path(found.files) / "below" / "data.txt").read_text() == "hello"
     assert not (b.settings.data_dir / "images").exists()
 
@@ -75,11 +78,11 @@ def test_nothing_is_remembered_of_an_archive_that_is_refused(a: Any, make_home: 
     b = make_home("b")
     image(a, content="hello")
     a.export(archive, "one")
-    b.register(arg="something else")
+    b.register(arg="something else", image=NAME)
     with pytest.raises(Exception, match="different structure"):
         b.take_in(archive)
     assert library(b).images() == []
-    assert not library(b).files("image").exists()
+    assert not library(b).files(NAME).exists()
 
 
 def repacked(archive: Path, name: str, change: Any) -> None:
@@ -103,7 +106,12 @@ DAMAGES = {
     "no image": lambda name, content: (name, b"[1]"),
     "a field too many": lambda name, content: (name, json.dumps({**json.loads(content), "more": 1}).encode()),
     "a number for a name": lambda name, content: (name, json.dumps({**json.loads(content), "id": 1}).encode()),
-    "another name": lambda name, content: (name, json.dumps({**json.loads(content), "name": "other"}).encode()),
+    "another name": lambda name, content: (
+        name,
+        json.dumps({**json.loads(content), "name": OTHER}).encode(),
+    ),
+    "too long": lambda name, content: (name, content + b" " * RECORD_BYTES),
+    "too deep": lambda name, content: (name, b"[" * 100_000),
     "another place": lambda name, content: ("images/x.json", content),
     "variables that are none": lambda name, content: (
         name,
@@ -117,9 +125,51 @@ def test_images_that_are_none_are_refused(a: Any, make_home: Any, archive: Path,
     b = make_home("b")
     image(a)
     a.export(archive, "one")
-    repacked(archive, f"images/{library(a).record('image').name}", DAMAGES[damage])
+    repacked(archive, f"images/{library(a).record(NAME).name}", DAMAGES[damage])
     before = b.store.position
     with pytest.raises(InvalidArgument, match=r"images/.*\.json"):
         b.take_in(archive)
     assert b.store.position == before
     assert library(b).images() == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cr.flyte.org/flyteorg/flytekit:py3.11-1.16.31", "python", "app:latest", "app:" + "f" * 40, NAME + "/x"],
+)
+def test_images_that_may_be_others_neither_go_nor_come(make_home: Any, archive: Path, name: str) -> None:
+    a, b = make_home("a"), make_home("b")
+    a.register(image=name)
+    a.start("one")
+    a.end("one")
+    image(a, name)
+    a.export(archive, "one")
+    b.take_in(archive)
+    assert library(b).images() == []
+
+    image(a)
+    a.register(name="v", image=NAME)
+    a.start("two", workflow="v")
+    a.end("two")
+    a.export(archive, "two")
+    forged = json.dumps({**library(a).image(NAME).as_json(), "name": name}).encode()
+    repacked(
+        archive,
+        f"images/{library(a).record(NAME).name}",
+        lambda old, _: (f"images/{library(a).record(name).name}", forged),
+    )
+    with pytest.raises(InvalidArgument, match="which no ImageSpec names"):
+        b.take_in(archive)
+    assert library(b).images() == []
+
+
+@pytest.mark.parametrize("name", ["flytekit:SDSIcF0HELrr_pOPk_1E3A-dev", "a/b:dev-SDSIcF0HELrr_pOPk_1E3A"])
+def test_other_words_in_a_tag(make_home: Any, archive: Path, name: str) -> None:
+    a, b = make_home("a"), make_home("b")
+    a.register(image=name)
+    a.start("one")
+    a.end("one")
+    image(a, name)
+    a.export(archive, "one")
+    b.take_in(archive)
+    assert [one.name for one in library(b).images()] == [name]
