@@ -14,18 +14,17 @@ from typing import Any, cast
 
 from flytelite.errors import Code, FlyteError
 from flytelite.server.grpc import frames, status
-from flytelite.server.grpc.calls import Call, ForeignCall, Method, StreamingCall, Unary, UnaryCall
+from flytelite.server.grpc.calls import ForeignCall, Method, StreamingCall, Unary, UnaryCall
 from flytelite.server.grpc.frames import ConnectionFault, ErrorCode, Frame, FrameReader, Setting, StreamFault
 from flytelite.server.grpc.headers import MAX_LIST_BYTES, Head, HeaderDecoder
 from flytelite.server.grpc.messages import MessageReader
 from flytelite.server.grpc.sending import INITIAL_WINDOW, Sender
+from flytelite.server.grpc.streams import STREAM_WINDOW, Stream, Streams, misplaced
 
-STREAM_WINDOW = 1024 * 1024
 CONNECTION_WINDOW = 16 * 1024 * 1024
-"""Bytes of requests that a client may send before it is told that they have arrived."""
+"""Bytes of all requests that a client may send before it is told that they have arrived."""
 MAX_STREAMS = 1000
 MAX_BLOCK_BYTES = 256 * 1024
-REMEMBERED_RESETS = 1000
 
 _BUFFER = memoryview(bytearray(256 * 1024))
 """What every connection reads into, one at a time. The transport of a plain protocol makes one for each read."""
@@ -42,22 +41,6 @@ _SETTINGS_ACK = frames.frame(frames.SETTINGS, frames.ACK, 0)
 log = logging.getLogger(__name__)
 
 
-class Stream:
-    """The request of one call, as far as it has come."""
-
-    __slots__ = ("arrived", "call", "is_ended", "length", "reader", "timer", "unacknowledged", "window")
-
-    def __init__(self, head: Head) -> None:
-        self.length = head.length
-        self.call: Call | None = None
-        self.reader: MessageReader | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.is_ended = False
-        self.window = STREAM_WINDOW
-        self.unacknowledged = 0
-        self.arrived = 0
-
-
 class Connection(asyncio.BufferedProtocol):
     """``find`` gives the method of a path, and raises FlyteError for an unknown one. Requests may have messages of
     ``max_message_bytes``. ``open_connections`` holds the connections that live."""
@@ -71,9 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         self._preface = frames.PREFACE
         self._frames = FrameReader()
         self._headers = HeaderDecoder()
-        self._streams: dict[int, Stream] = {}
-        self._reset: set[int] = set()
-        self._last = 0
+        self._streams = Streams()
         self._window = CONNECTION_WINDOW
         self._block: tuple[Frame, bytearray] | None = None
         self._is_greeted = self._is_leaving = False
@@ -119,7 +100,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._open.discard(self)
-        for stream in tuple(self._streams):
+        for stream in self._streams:
             self._forget(stream)
 
     # What the server asks
@@ -141,13 +122,13 @@ class Connection(asyncio.BufferedProtocol):
         """Take no more calls, and end once those that run are answered."""
         if not self._is_leaving:
             self._is_leaving = True
-            self.transport.write(frames.goaway(self._last, ErrorCode.NO_ERROR))
+            self.transport.write(frames.goaway(self._streams.last, ErrorCode.NO_ERROR))
         self._end_if_idle()
 
     def abort_calls(self) -> None:
         """End all calls at once, as UNAVAILABLE, and then the connection."""
         unavailable = status.of_code(Code.UNAVAILABLE, "flytelite is stopping")
-        for number in tuple(self._streams):
+        for number in self._streams:
             self._give_up(number, unavailable)
         self.transport.close()
 
@@ -178,7 +159,7 @@ class Connection(asyncio.BufferedProtocol):
     def _on_data(self, frame: Frame) -> None:
         size, data = len(frame.payload), frames.unpadded(frame)
         self._acknowledge(size)
-        stream = self._known(frame)
+        stream = self._streams.known(frame)
         if stream is None:
             return
         if stream.is_ended:
@@ -227,14 +208,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def _on_block(self, frame: Frame, block: bytes) -> None:
         number = frame.stream
-        if number <= self._last:
+        if number <= self._streams.last:
             self._on_trailers(frame, block)
             return
-        self._last = number
+        self._streams.last = number
         head = self._headers.request(block)
         if self._is_leaving or len(self._streams) >= MAX_STREAMS:
             raise StreamFault(ErrorCode.REFUSED_STREAM, "no more calls are taken")
-        stream = self._streams[number] = Stream(head)
+        stream = self._streams.begin(number, head)
         self._sender.open(number)
         self._begin(number, stream, head)
         if frame.flags & frames.END_STREAM:
@@ -257,7 +238,7 @@ class Connection(asyncio.BufferedProtocol):
     def _on_trailers(self, frame: Frame, block: bytes) -> None:
         names = self._headers.trailers(block)  # decoded in any case, for what it puts into the table
         stream = self._streams.get(frame.stream)
-        if stream is None and frame.stream in self._reset:
+        if stream is None and self._streams.was_reset(frame.stream):
             return
         if stream is None or stream.is_ended:
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"headers after the end of stream {frame.stream}")
@@ -284,7 +265,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _on_rst_stream(self, frame: Frame) -> None:
         frames.number(frame.payload, "RST_STREAM")
-        if self._known(frame, closed_is_fine=True) is not None:
+        if self._streams.known(frame, closed_is_fine=True) is not None:
             self._forget(frame.stream)
             self._end_if_idle()
 
@@ -319,24 +300,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _on_window_update(self, frame: Frame) -> None:
         increment = frames.number(frame.payload, "WINDOW_UPDATE") & frames.MAX_WINDOW
-        if frame.stream == 0 or self._known(frame, closed_is_fine=True) is not None:
+        if frame.stream == 0 or self._streams.known(frame, closed_is_fine=True) is not None:
             self._sender.widen(frame.stream, increment)
 
     def _on_misplaced(self, frame: Frame) -> None:
-        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a frame of kind {frame.kind} on stream {frame.stream}")
+        raise misplaced(frame)
 
     # Streams
-
-    def _known(self, frame: Frame, closed_is_fine: bool = False) -> Stream | None:
-        """The stream of a frame, None for one whose end the client cannot know of yet. Raises a fault for others."""
-        stream = self._streams.get(frame.stream)
-        if stream is not None:
-            return stream
-        if frame.stream == 0 or frame.stream > self._last:
-            self._on_misplaced(frame)
-        if closed_is_fine or frame.stream in self._reset:
-            return None
-        raise StreamFault(ErrorCode.STREAM_CLOSED, "data after the end")
 
     def _acknowledge(self, size: int) -> None:
         """Let the client send as much again, on any stream, as has arrived."""
@@ -365,7 +335,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if not stream.is_ended:
             self.transport.write(frames.rst_stream(number, ErrorCode.NO_ERROR))
-            self._remember_reset(number)
+            self._streams.reset(number)
         self._forget(number, is_answered=True)
         self._end_if_idle()
 
@@ -385,17 +355,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _reset_stream(self, number: int, code: ErrorCode) -> None:
         self.transport.write(frames.rst_stream(number, code))
-        self._remember_reset(number)
+        self._streams.reset(number)
         self._forget(number)
         self._end_if_idle()
 
-    def _remember_reset(self, number: int) -> None:
-        if len(self._reset) >= REMEMBERED_RESETS:
-            self._reset.clear()
-        self._reset.add(number)
-
     def _forget(self, number: int, is_answered: bool = False) -> None:
-        stream = self._streams.pop(number, None)
+        stream = self._streams.end(number)
         if stream is None:
             return
         if stream.timer is not None:
@@ -411,5 +376,5 @@ class Connection(asyncio.BufferedProtocol):
 
     def _end(self, code: ErrorCode, text: str) -> None:
         self._is_leaving = True
-        self.transport.write(frames.goaway(self._last, code, text))
+        self.transport.write(frames.goaway(self._streams.last, code, text))
         self.transport.close()
