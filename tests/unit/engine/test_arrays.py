@@ -199,16 +199,15 @@ def test_an_abort_ends_all_elements(bench):
     assert bench.ledger.notes == {}
 
 
+def half_done(bench) -> bool:
+    return last_phases(bench).get((0, 0)) == Phase.SUCCEEDED and running(bench) == 2
+
+
 def test_a_crash_keeps_finished_and_running_elements(bench):
     closure = bench.build(SLOW % "None")
     inputs = bench.literals(directory=str(bench.directory), values=[0, 1, 2])
     bench.id = bench.ledger.create("exec", closure, inputs)
-
-    def half_done(ledger):
-        phases = last_phases(bench)
-        return phases.get((0, 0)) == Phase.SUCCEEDED and running(bench) == 2
-
-    bench.crash(bench.id, half_done)
+    bench.crash(half_done)
     (bench.directory / "go").touch()
     assert bench.go(bench.id).phase == SUCCEEDED
     assert bench.outputs() == {"o0": "[0,1,2]"}

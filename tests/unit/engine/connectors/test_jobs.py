@@ -397,7 +397,7 @@ def test_the_jobs_of_a_map_are_watched_on_by_the_next_engine(served, tmp_path):
     jobs = places(tmp_path, 2)
     closure = served.build(SOURCE, "all_filed")
     served.id = served.ledger.create("exec", closure, served.literals(places=[str(job.path) for job in jobs]))
-    served.crash(served.id, lambda ledger: all_run(served))
+    served.crash(all_run)
     for number, job in enumerate(jobs):
         job.state("SUCCEEDED", outputs={"o0": number})
     assert served.go(served.id).phase == SUCCEEDED

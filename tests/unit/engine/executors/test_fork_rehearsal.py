@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import mmap
 import os
 import resource
 import sys
+from pathlib import Path
 
 import pytest
 
 from flytelite.engine.executors import fork_rehearsal
 from flytelite.engine.executors.fork_rehearsal import MADV_POPULATE_WRITE, PAGE, copy_ahead
+
+from ..fresh_process import in_fresh_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
 
@@ -19,8 +23,7 @@ PAGES = 1024
 WRITTEN = range(100, 140)
 
 
-@pytest.fixture
-def memory():
+def written_memory() -> mmap.mmap:
     """Private memory, all of it written to."""
     memory = mmap.mmap(-1, PAGES * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_NOHUGEPAGE)
@@ -37,35 +40,43 @@ def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def test_what_one_child_has_written_to_the_next_one_finds_copied(memory):
+def rehearse_and_fork(result: Path) -> None:
+    memory = written_memory()
     begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     ranges = fork_rehearsal._needed_by(lambda: write(memory, WRITTEN))
-    ours = [one for one in ranges if begin <= one[1] < begin + PAGES * PAGE]
-    assert ours == [(MADV_POPULATE_WRITE, begin + WRITTEN.start * PAGE, len(WRITTEN) * PAGE)]
-
-    reader, writer = os.pipe()
+    ours = [(kind, at - begin, length) for kind, at, length in ranges if begin <= at < begin + PAGES * PAGE]
     if os.fork() == 0:
-        try:
-            write(memory, range(1))  # what the loop itself needs
-            faults()
-            before = faults()
-            copy_ahead(ours)
-            copied = faults()
-            write(memory, WRITTEN)
-            os.write(writer, f"{copied - before} {faults() - copied}".encode())
-        finally:
-            os._exit(0)
+        write(memory, range(1))  # what the loop itself needs
+        faults()
+        before = faults()
+        copy_ahead([(kind, begin + at, length) for kind, at, length in ours])
+        copied = faults()
+        write(memory, WRITTEN)
+        result.write_text(json.dumps({"ranges": ours, "copied": copied - before, "later": faults() - copied}))
+        os._exit(0)
     os.wait()
-    copied, later = map(int, os.read(reader, 100).split())
-    assert copied >= len(WRITTEN)
-    assert later < len(WRITTEN) // 2
 
 
-def test_a_rehearsal_that_fails_says_nothing(memory):
+def test_what_one_child_has_written_to_the_next_one_finds_copied(tmp_path):
+    result = tmp_path / "result"
+    assert in_fresh_process(rehearse_and_fork, result) == 0
+    found = json.loads(result.read_text())
+    assert found["ranges"] == [[MADV_POPULATE_WRITE, WRITTEN.start * PAGE, len(WRITTEN) * PAGE]]
+    assert found["copied"] >= len(WRITTEN)
+    assert found["later"] < len(WRITTEN) // 2
+
+
+def rehearse_in_vain(result: Path) -> None:
     def play():
         raise RuntimeError
 
-    assert fork_rehearsal._needed_by(play) == []
+    result.write_text(json.dumps(fork_rehearsal._needed_by(play)))
+
+
+def test_a_rehearsal_that_fails_says_nothing(tmp_path):
+    result = tmp_path / "result"
+    assert in_fresh_process(rehearse_in_vain, result) == 0
+    assert json.loads(result.read_text()) == []
 
 
 def test_memory_that_is_not_there_does_no_harm():
