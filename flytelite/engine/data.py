@@ -1,7 +1,6 @@
 """Where inputs, outputs, errors, decks and raw data live, and how files get there: temp name, fsync, rename.
 
-Small files of inputs and outputs are only written; their content goes into the record with the event that names them
-(``EventSink.emit``), which makes both survive power loss with one sync.
+Inputs and outputs that the engine writes have a shorter way when they are small: ``small_files.py``.
 
 The layout is FlytePropeller's (``flytepropeller/pkg/apis/flyteworkflow/v1alpha1``): below
 ``metadata/propeller/{project}-{domain}-{execution}`` of the bucket. URIs are plain absolute paths.
@@ -15,7 +14,6 @@ import os
 import re
 import secrets
 import shutil
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -180,19 +178,6 @@ async def write_literals(path: Path, literals: Message) -> None:
     """Write a message to a file, in a thread, once the disk has space for it."""
     content = literals.SerializeToString(deterministic=True)
     await until_there_is_space(lambda: asyncio.to_thread(write_bytes, path, content))
-
-
-async def write_small(thread: Executor, path: Path, literals: Message) -> dict[Path, bytes]:
-    """Write a message to a file once the disk has space for it; its content, if it is small, and then not synced.
-
-    ``thread`` is one for all such files: making a file takes milliseconds while others sync theirs, and several threads
-    would be in each other's way.
-    """
-    content = literals.SerializeToString(deterministic=True)
-    small = len(content) <= SMALL
-    write, loop = (write_unsynced if small else write_bytes), asyncio.get_running_loop()
-    await until_there_is_space(lambda: loop.run_in_executor(thread if small else None, write, path, content))
-    return {path: content} if small else {}
 
 
 async def read_literals(path: Path) -> literals_pb2.LiteralMap | None:

@@ -8,7 +8,7 @@ Rules: ``flytepropeller/pkg/controller/nodes/predicate.go`` (readiness), ``.../w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,8 @@ from flytelite.engine.waiting import end_all
 
 if TYPE_CHECKING:
     from flytelite.engine.nodes.node import NodeRun
+
+    RunNode = Callable[["Level", workflow_pb2.Node], Awaitable["NodeResult"]]
 
 _BLOCKING = frozenset({NodePhase.SKIPPED, NodePhase.FAILED, NodePhase.TIMED_OUT})
 
@@ -195,8 +197,10 @@ async def run_failure_node(level: Level, error: execution_pb2.ExecutionError) ->
 
 
 async def _run_nodes(level: Level) -> literals_pb2.LiteralMap:
+    from flytelite.engine.nodes.lifecycle import run_node
+
     for node in level.workflow.template.nodes:
-        level.tasks[node.id] = asyncio.create_task(_member(level, node), name=node.id)
+        level.tasks[node.id] = asyncio.create_task(_member(level, node, run_node), name=node.id)
     tasks = level.tasks.values()
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -211,12 +215,10 @@ async def _run_nodes(level: Level) -> literals_pb2.LiteralMap:
     return level.outputs(END_NODE) or literals_pb2.LiteralMap()
 
 
-async def _member(level: Level, node: workflow_pb2.Node) -> NodeResult:
+async def _member(level: Level, node: workflow_pb2.Node, run: RunNode) -> NodeResult:
     """Run a node. Under the default policy its failure ends all others, else only those after it."""
-    from flytelite.engine.nodes.lifecycle import run_node
-
     try:
-        return await run_node(level, node)
+        return await run(level, node)
     except (NodeFailed, NodeTimedOut) as failure:
         if isinstance(failure, NodeFailed):
             phase, error = NodePhase.FAILED, failure.error

@@ -71,6 +71,6 @@ async def _echo(work: Work) -> results.Succeeded | results.Failed:
     result = echo.echo(work.template, work.inputs())
     if isinstance(result, results.Succeeded) and result.outputs is not None:
         path = work.output_directory / data.OUTPUTS
-        files = await data.write_small(work.run.services.files, path, result.outputs)
+        files = await work.run.services.files.write(path, result.outputs)
         return replace(result, files=files)
     return result

@@ -131,7 +131,7 @@ class Propeller:
         await self._services.executor.close()
         await self._services.environments.close()
         await asyncio.to_thread(self._services.trash.close)
-        self._services.files.shutdown(wait=False)
+        self._services.files.close()
 
     async def _execute(self, key: _Key, id: identifier_pb2.WorkflowExecutionIdentifier) -> None:
         """Run one execution; whatever goes wrong here is told in its record and in the log."""

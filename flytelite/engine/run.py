@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from flytelite.engine.environments.choice import Environments
 from flytelite.engine.executors.interface import Executor
 from flytelite.engine.record import EventSink, Launch, ReadView
 from flytelite.engine.secrets.grants import Secrets
+from flytelite.engine.small_files import SmallFiles
 from flytelite.engine.tasks.bundles import Bundles
 from flytelite.engine.tasks.container_engines import Engines
 from flytelite.engine.tasks.memory import MemoryWatch
@@ -74,7 +74,7 @@ class Services:
     engine_host: dict[str, str]
     bells: Bells = field(default_factory=Bells)
     memory: MemoryWatch = field(default_factory=MemoryWatch)
-    files: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "flytelite-files"))
+    files: SmallFiles = field(default_factory=SmallFiles)
 
 
 class Slot:

@@ -132,7 +132,7 @@ class Element:
 
     async def _use(self, found: Artifact) -> None:
         path = self.work.results_directory / data.OUTPUTS
-        self._files = await data.write_small(self.node.services.files, path, found.outputs)
+        self._files = await self.node.services.files.write(path, found.outputs)
         self.outputs = found.outputs
         self.note["cache"] = int(caching.Status.CACHE_HIT)
         self._change(TaskPhase.SUCCEEDED)

@@ -25,10 +25,23 @@ from flytelite.engine.failures import (
 )
 from flytelite.engine.level import Level, NodeResult
 from flytelite.engine.naming import END_NODE, START_NODE
+from flytelite.engine.nodes import array, branch, end, gate, launch_plan, start, subworkflow, task
 from flytelite.engine.nodes.node import Deadline, Finished, NodeRun
 from flytelite.engine.nodes.recovery import recovered
 
 Handler = Callable[[NodeRun], Awaitable[Finished]]
+
+HANDLERS: dict[str, Handler] = {
+    "array_node": array.run,
+    "task_node": task.run,
+    "branch_node": branch.run,
+    "gate_node": gate.run,
+    "launchplan_ref": launch_plan.run,
+    "sub_workflow_ref": subworkflow.run,
+    START_NODE: start.run,
+    END_NODE: end.run,
+}
+"""By what a node's target is called, and by the ids of the nodes without one."""
 
 ERROR_INPUT = "err"
 
@@ -107,8 +120,6 @@ def _abort(run: NodeRun) -> None:
 async def _to_the_end(
     run: NodeRun, original: execution_pb2.ExecutionError | None, on_queued: Callable[[], None] | None
 ) -> Finished:
-    from flytelite.engine.nodes import task
-
     known = await _enter(run, original, on_queued)
     if known is not None:
         return known
@@ -151,8 +162,6 @@ async def _enter(
 
 async def _resolve(run: NodeRun, original: execution_pb2.ExecutionError | None) -> Finished | None:
     """Resolve and write the inputs; the outputs when the cache knows them."""
-    from flytelite.engine.nodes import task
-
     run.inputs = await run.level.resolve(run.node)
     if original is not None and ERROR_INPUT in run.inputs.literals:
         run.inputs.literals[ERROR_INPUT].CopyFrom(error_input(run.node.id, original))
@@ -178,22 +187,10 @@ def _counts(node: workflow_pb2.Node) -> bool:
 
 
 def _handler(node: workflow_pb2.Node) -> Handler:
-    from flytelite.engine.nodes import array, branch, end, gate, launch_plan, start, subworkflow, task
-
-    handlers: dict[str, Handler] = {
-        "array_node": array.run,
-        "task_node": task.run,
-        "branch_node": branch.run,
-        "gate_node": gate.run,
-        "launchplan_ref": launch_plan.run,
-        "sub_workflow_ref": subworkflow.run,
-        START_NODE: start.run,
-        END_NODE: end.run,
-    }
     kind = node.WhichOneof("target")
     if kind == "workflow_node":
         kind = node.workflow_node.WhichOneof("reference")
-    handler = handlers.get(kind or node.id)
+    handler = HANDLERS.get(kind or node.id)
     if handler is None:
         raise failed(SYSTEM, "NotYetImplementedError", f"flytelite cannot run nodes of kind {kind}")
     return handler

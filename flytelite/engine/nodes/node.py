@@ -221,7 +221,7 @@ class NodeRun:
 
     async def write(self, path: Path, literals: literals_pb2.LiteralMap) -> None:
         """Write inputs or outputs, once the disk has space for them; the next event makes them survive power loss."""
-        self.pending_files.update(await data.write_small(self.services.files, path, literals))
+        self.pending_files.update(await self.services.files.write(path, literals))
 
     def drop_pending(self) -> None:
         """Forget what was to go out with the next event."""
