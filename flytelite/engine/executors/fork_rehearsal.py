@@ -12,12 +12,17 @@ from __future__ import annotations
 
 import array
 import ctypes
+import functools
+import importlib
+import itertools
 import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from . import fork_task
 from .fork_prepared import Prepared
@@ -28,6 +33,7 @@ PRESENT, OF_FILE, EXCLUSIVE = 1 << 63, 1 << 61, 1 << 56
 PLAY_SECONDS = 10
 RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"
 
+MODULE = "rehearsal"
 TASK = """
 from flytekit import task
 
@@ -36,27 +42,54 @@ def play(number: int) -> int:
     return number
 """
 
+MOST_AT_ONCE = 1024
+"""So many ranges the system takes in one call."""
+
 Range = tuple[int, int, int]
 """Advice, address, length."""
 
 
-def rehearse(prepared: Prepared) -> list[Range]:
-    """What a process that is forked from this one will need of its memory; nothing if that cannot be known."""
+class IoVector(ctypes.Structure):
+    """``struct iovec``."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class Advice(NamedTuple):
+    """Ranges with the same advice, as the system takes them: an array of ``IoVector``; and their length in all."""
+
+    kind: int
+    vectors: Any
+    length: int
+
+
+def rehearse(prepared: Prepared) -> list[Advice]:
+    """What a process that is forked from this one will need of its memory; nothing if that cannot be known.
+
+    Where a user's module is imported by now, tasks do not do that any more: the one that is played does not either.
+    """
     place = tempfile.mkdtemp(prefix="flytelite-")
     try:
-        return _needed_by(lambda: _play(prepared, place))
+        with open(f"{place}/{MODULE}.py", "w", encoding="utf-8") as file:
+            file.write(TASK)
+        imports = functools.partial(_import, place) if prepared.move is not None else None
+        return advices(_needed_by(lambda: _play(prepared, place), imports))
     except (OSError, ValueError):
         return []
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
+def _import(place: str) -> None:
+    sys.path.insert(0, place)
+    importlib.import_module(MODULE)
+    sys.path.remove(place)
+
+
 def _play(prepared: Prepared, place: str) -> None:
     """Run a task that does next to nothing."""
     from flyteidl.core import literals_pb2
 
-    with open(f"{place}/rehearsal.py", "w", encoding="utf-8") as file:
-        file.write(TASK)
     inputs = literals_pb2.LiteralMap()
     inputs.literals["number"].scalar.primitive.integer = 1
     with open(f"{place}/inputs.pb", "wb") as file:
@@ -64,14 +97,15 @@ def _play(prepared: Prepared, place: str) -> None:
     options = {"--inputs": f"{place}/inputs.pb", "--output-prefix": f"{place}/out", "--resolver": RESOLVER}
     options |= {"--raw-output-data-prefix": f"{place}/raw", "--checkpoint-path": f"{place}/raw/c"}
     argv = [f"{place}/pyflyte-execute", *(part for option in options.items() for part in option)]
-    argv += ["--", "task-module", "rehearsal", "task-name", "play"]
-    env = {**os.environ, "FLYTE_INTERNAL_EXECUTION_ID": "rehearsal", "TMPDIR": place, "PYTHONPATH": place}
+    argv += ["--", "task-module", MODULE, "task-name", "play"]
+    env = {**os.environ, "FLYTE_INTERNAL_EXECUTION_ID": MODULE, "TMPDIR": place, "PYTHONPATH": place}
     prepared.loop_start()
     fork_task.become(prepared, argv, env, place)
     fork_task.call(prepared, argv)
 
 
-def _needed_by(play: Callable[[], object]) -> list[Range]:
+def _needed_by(play: Callable[[], object], prepare: Callable[[], object] | None = None) -> list[Range]:
+    """What a process makes its own that plays this, when its parent has prepared for it."""
     mappings = _mappings()
     reader, writer = os.pipe()
     child = os.fork()
@@ -82,6 +116,9 @@ def _needed_by(play: Callable[[], object]) -> list[Range]:
             os.dup2(null, 1)
             os.dup2(null, 2)
             signal.alarm(PLAY_SECONDS)
+            if prepare is not None:
+                prepare()
+                _go_on_in_child()
             play()
             with open(writer, "w", encoding="ascii") as file:
                 json.dump(_needed(mappings), file)
@@ -94,6 +131,15 @@ def _needed_by(play: Callable[[], object]) -> list[Range]:
     return [(kind, begin, length) for kind, begin, length in json.loads(said or "[]")]
 
 
+def _go_on_in_child() -> None:
+    """Fork; only the child returns, with a time limit of its own. The parent ends when it does."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        os._exit(0)
+    signal.alarm(PLAY_SECONDS)
+
+
 def warm(prepared: Prepared) -> None:
     """Do ahead, in a process that is going to be a task, what each task does alike.
 
@@ -103,15 +149,36 @@ def warm(prepared: Prepared) -> None:
     prepared.loop_start()
 
 
-def copy_ahead(ranges: list[Range]) -> None:
+def advices(ranges: Iterable[Range]) -> list[Advice]:
+    """The ranges as ``copy_ahead`` takes them."""
+    found = []
+    for kind, alike in itertools.groupby(sorted(ranges), lambda one: one[0]):
+        parts = [(begin, length) for _, begin, length in alike]
+        for start in range(0, len(parts), MOST_AT_ONCE):
+            some = parts[start : start + MOST_AT_ONCE]
+            found.append(Advice(kind, (IoVector * len(some))(*some), sum(length for _, length in some)))
+    return found
+
+
+def copy_ahead(needed: list[Advice]) -> None:
     """Have the memory that will be needed."""
-    advise = _libc.madvise
-    for kind, begin, length in ranges:
-        advise(begin, length, kind)
+    if not needed:
+        return
+    myself = os.pidfd_open(os.getpid())
+    for kind, vectors, length in needed:
+        if _advise_at_once is not None and _advise_at_once(myself, vectors, len(vectors), kind, 0) == length:
+            continue
+        for vector in vectors:
+            _libc.madvise(vector.address, vector.length, kind)
+    os.close(myself)
 
 
 _libc = ctypes.CDLL(None)
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_advise_at_once = getattr(_libc, "process_madvise", None)  # no part of older C libraries
+if _advise_at_once is not None:
+    _advise_at_once.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint)
+    _advise_at_once.restype = ctypes.c_ssize_t
 
 
 def _mappings() -> list[tuple[int, int, bool]]:

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from flytelite.engine.executors import fork_rehearsal
-from flytelite.engine.executors.fork_rehearsal import MADV_POPULATE_WRITE, PAGE, copy_ahead
+from flytelite.engine.executors.fork_rehearsal import MADV_POPULATE_WRITE, MOST_AT_ONCE, PAGE, advices, copy_ahead
 
 from ..fresh_process import in_fresh_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
 
 PAGES = 1024
+PREPARED = range(200, 300)
 WRITTEN = range(100, 140)
 
 
@@ -40,16 +41,18 @@ def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def rehearse_and_fork(result: Path) -> None:
+def rehearse_and_fork(prepared: range, result: Path) -> None:
     memory = written_memory()
     begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    ranges = fork_rehearsal._needed_by(lambda: write(memory, WRITTEN))
+    prepare = (lambda: write(memory, prepared)) if prepared else None
+    ranges = fork_rehearsal._needed_by(lambda: write(memory, WRITTEN), prepare)
     ours = [(kind, at - begin, length) for kind, at, length in ranges if begin <= at < begin + PAGES * PAGE]
     if os.fork() == 0:
         write(memory, range(1))  # what the loop itself needs
         faults()
+        needed = advices((kind, begin + at, length) for kind, at, length in ours)
         before = faults()
-        copy_ahead([(kind, begin + at, length) for kind, at, length in ours])
+        copy_ahead(needed)
         copied = faults()
         write(memory, WRITTEN)
         result.write_text(json.dumps({"ranges": ours, "copied": copied - before, "later": faults() - copied}))
@@ -57,13 +60,43 @@ def rehearse_and_fork(result: Path) -> None:
     os.wait()
 
 
-def test_what_one_child_has_written_to_the_next_one_finds_copied(tmp_path):
+@pytest.mark.parametrize("prepared", [range(0), PREPARED], ids=["at once", "after its parent has prepared"])
+def test_what_one_child_has_written_to_the_next_one_finds_copied(tmp_path, prepared):
     result = tmp_path / "result"
-    assert in_fresh_process(rehearse_and_fork, result) == 0
+    assert in_fresh_process(rehearse_and_fork, prepared, result) == 0
     found = json.loads(result.read_text())
     assert found["ranges"] == [[MADV_POPULATE_WRITE, WRITTEN.start * PAGE, len(WRITTEN) * PAGE]]
     assert found["copied"] >= len(WRITTEN)
     assert found["later"] < len(WRITTEN) // 2
+
+
+def copy_with_others(others: list[tuple[int, int, int]], result: Path) -> None:
+    memory = written_memory()
+    begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    every_other = [(MADV_POPULATE_WRITE, begin + number * PAGE, PAGE) for number in range(0, PAGES, 2)]
+    needed = advices([*others, *every_other])
+    if os.fork() == 0:
+        copy_ahead(needed)
+        before = faults()
+        write(memory, range(0, PAGES, 2))
+        result.write_text(str(faults() - before))
+        os._exit(0)
+    os.wait()
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [(MADV_POPULATE_WRITE, 0, PAGE)],
+        [(MADV_POPULATE_WRITE, number * PAGE, PAGE) for number in range(MOST_AT_ONCE)],
+    ],
+    ids=["none", "one", "as many as are asked for at once"],
+)
+def test_memory_that_is_not_there_does_no_harm(tmp_path, others):
+    result = tmp_path / "result"
+    assert in_fresh_process(copy_with_others, others, result) == 0
+    assert int(result.read_text()) < PAGES // 8
 
 
 def rehearse_in_vain(result: Path) -> None:
@@ -77,7 +110,3 @@ def test_a_rehearsal_that_fails_says_nothing(tmp_path):
     result = tmp_path / "result"
     assert in_fresh_process(rehearse_in_vain, result) == 0
     assert json.loads(result.read_text()) == []
-
-
-def test_memory_that_is_not_there_does_no_harm():
-    copy_ahead([(MADV_POPULATE_WRITE, 0, PAGE)])
