@@ -88,9 +88,11 @@ def prepare() -> Prepared:
     """Import flytekit and whatever its tasks need first. Raises UnsafeToFork, and what an import raises."""
     # Tasks log for machines, not for people at a terminal: flytekit asks this variable while it is imported.
     os.environ.setdefault("FLYTE_INTERNAL_EXECUTION_ID", "fork-server")
+    from flytekit.configuration import Config
     from flytekit.core import data_persistence
 
     shutil.rmtree(data_persistence.flyte_tmp_dir)
+    shutil.rmtree(Config.local_sandbox_path)
     fork_state.fresh_context()  # in a flytekit that it does not fit, it fails here and not in every task
     shutil.rmtree(data_persistence.flyte_tmp_dir)
     loop = fork_state.connector_loop()

@@ -155,8 +155,8 @@ def advices(ranges: Iterable[Range]) -> list[Advice]:
     for kind, alike in itertools.groupby(sorted(ranges), lambda one: one[0]):
         parts = [(begin, length) for _, begin, length in alike]
         for start in range(0, len(parts), MOST_AT_ONCE):
-            some = parts[start : start + MOST_AT_ONCE]
-            found.append(Advice(kind, (IoVector * len(some))(*some), sum(length for _, length in some)))
+            some = [IoVector(*part) for part in parts[start : start + MOST_AT_ONCE]]
+            found.append(Advice(kind, (IoVector * len(some))(*some), sum(one.length for one in some)))
     return found
 
 

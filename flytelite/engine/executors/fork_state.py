@@ -46,11 +46,15 @@ def connector_loop() -> asyncio.AbstractEventLoop | None:
 
 def fresh_context() -> None:
     """Do again what flytekit does when it is imported and that depends on the environment or makes directories."""
-    from flytekit.configuration import DataConfig
+    from flytekit.configuration import Config, DataConfig
     from flytekit.core import context_manager, data_persistence
 
     place = tempfile.mkdtemp(prefix="flyte-")
     data_persistence.flyte_tmp_dir = place
+    # Threads of users find their working directory below it.
+    defaults = [place if one == Config.local_sandbox_path else one for one in Config.__init__.__defaults__ or ()]
+    Config.__init__.__defaults__ = tuple(defaults)
+    Config.local_sandbox_path = place
     provider = data_persistence.FileAccessProvider(
         local_sandbox_dir=f"{place}/sandbox", raw_output_prefix=f"{place}/raw", data_config=DataConfig.auto()
     )

@@ -62,6 +62,7 @@ def test_a_forked_task_finds_what_a_new_process_would(forks, workshop):
     found, wanted = json.loads(forked.result), json.loads(plain.result)
     assert found == wanted
     assert found["zone"][1] == 9
+    assert found["working"] == [True, True]
     assert found["temporary"] == found["sandbox"].rstrip("/") == "DIR/tmp"
 
 

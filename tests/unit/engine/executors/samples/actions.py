@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flytekit import current_context, map_task, task, workflow
@@ -62,6 +63,7 @@ def describe(text: str) -> str:
             "method": multiprocessing.get_start_method(),
             "temporary": tempfile.gettempdir(),
             "sandbox": str(FlyteContextManager.current_context().file_access.local_sandbox_dir).split("flyte")[0],
+            "working": [_works_in_its_own_directory(), _in_thread(_works_in_its_own_directory)],
             "execution": current_context().execution_id.name,
             "collector": [__import__("gc").isenabled(), __import__("gc").get_threshold()],
         }
@@ -78,6 +80,15 @@ def _descriptors() -> list[str]:
             continue  # the listing itself
         links.append(target.split(":")[0])
     return sorted(links)
+
+
+def _works_in_its_own_directory() -> bool:
+    return Path(current_context().working_directory).is_relative_to(tempfile.gettempdir())
+
+
+def _in_thread(call):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
 
 
 @task
