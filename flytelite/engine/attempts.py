@@ -87,7 +87,7 @@ class Work:
             return self.output_directory / str(self.element)
         return self.output_directory
 
-    @property
+    @cached_property
     def raw_prefix(self) -> str:
         """Where the attempt writes offloaded data."""
         return data.raw_output_prefix(self.run.raw_prefix, naming.shard(self.name), self.name)

@@ -67,8 +67,8 @@ def execution_directory(settings: Settings, id: identifier_pb2.WorkflowExecution
 
 def node_directory(level: Path, parent: Parent | None, node_id: str) -> Path:
     """A node's data directory: ``level`` is the execution's directory, or the enclosing node's output directory."""
-    own = level / component(node_id)
-    return own / "data" if parent is None else own
+    own = component(node_id)
+    return level.joinpath(own, "data") if parent is None else level / own
 
 
 def output_directory(data_directory: Path, attempt: int) -> Path:

