@@ -355,12 +355,12 @@ def test_abort_ends_the_processes_first(bench):
 
 
 def test_the_engine_tells_of_its_own_bugs(bench, monkeypatch):
-    from flytelite.engine.nodes import end
+    from flytelite.engine.nodes.lifecycle import END_NODE, HANDLERS
 
     async def bug(node):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(end, "run", bug)
+    monkeypatch.setitem(HANDLERS, END_NODE, bug)
     source = (
         HEAD
         + """
