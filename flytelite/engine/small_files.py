@@ -38,11 +38,12 @@ class SmallFiles:
     def __init__(self) -> None:
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     async def write(self, path: Path, literals: Message) -> dict[Path, bytes]:
         """Write a message to a file once the disk has space for it; its content, if it is small, and then not synced.
 
-        Raises OSError.
+        Raises OSError, and RuntimeError once this is closed.
         """
         content = literals.SerializeToString(deterministic=True)
         if len(content) > data.SMALL:
@@ -53,9 +54,12 @@ class SmallFiles:
 
     def close(self) -> None:
         """Take no more orders; those there are are still carried out."""
+        self._closed = True
         self._orders.put(None)
 
     def _make(self, path: Path, content: bytes) -> asyncio.Future[None]:
+        if self._closed:
+            raise RuntimeError(f"{path} is asked for after the end")
         loop = asyncio.get_running_loop()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, args=(loop,), name="flytelite-files", daemon=True)

@@ -85,8 +85,10 @@ class FileLog:
 
     def _name(self, path: Path) -> str:
         """The path below the root, as ``relative_to`` says it but in a tenth of the time."""
-        name = str(path).removeprefix(self._prefix)
-        return str(path.relative_to(self._root)) if name.startswith("/") else name
+        text = str(path)
+        if text.startswith(self._prefix):
+            return text[len(self._prefix) :]
+        return str(path.relative_to(self._root))
 
     async def settled(self) -> None:
         """Wait until nothing is kept any more."""

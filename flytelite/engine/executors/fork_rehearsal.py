@@ -161,24 +161,32 @@ def advices(ranges: Iterable[Range]) -> list[Advice]:
 
 
 def copy_ahead(needed: list[Advice]) -> None:
-    """Have the memory that will be needed."""
+    """Have the memory that will be needed, range by range where the system does not take them all at once."""
     if not needed:
         return
-    myself = os.pidfd_open(os.getpid())
+    myself = _descriptor_of_this_process()
     for kind, vectors, length in needed:
-        if _advise_at_once is not None and _advise_at_once(myself, vectors, len(vectors), kind, 0) == length:
+        if myself is not None and _libc.process_madvise(myself, vectors, len(vectors), kind, 0) == length:
             continue
         for vector in vectors:
             _libc.madvise(vector.address, vector.length, kind)
-    os.close(myself)
+    if myself is not None:
+        os.close(myself)
+
+
+def _descriptor_of_this_process() -> int | None:
+    """What ``process_madvise`` names it by; None where the C library, the interpreter or the system lacks either."""
+    try:
+        return os.pidfd_open(os.getpid()) if _libc.process_madvise else None
+    except (AttributeError, OSError):
+        return None
 
 
 _libc = ctypes.CDLL(None)
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-_advise_at_once = getattr(_libc, "process_madvise", None)  # no part of older C libraries
-if _advise_at_once is not None:
-    _advise_at_once.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint)
-    _advise_at_once.restype = ctypes.c_ssize_t
+if hasattr(_libc, "process_madvise"):
+    _libc.process_madvise.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint)
+    _libc.process_madvise.restype = ctypes.c_ssize_t
 
 
 def _mappings() -> list[tuple[int, int, bool]]:

@@ -76,6 +76,12 @@ def test_who_was_cancelled_does_not_hear_of_it(files, tmp_path):
     assert read(tmp_path / "b") == "y"
 
 
+def test_a_write_after_the_end_is_refused(files, tmp_path):
+    files.close()
+    with pytest.raises(RuntimeError, match="after the end"):
+        asyncio.run(files.write(tmp_path / "a", literals("x")))
+
+
 def test_a_large_file_is_synced_and_not_for_the_record(files, tmp_path):
     text = "x" * data.SMALL
     assert asyncio.run(files.write(tmp_path / "a", literals(text))) == {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import mmap
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,38 @@ def test_what_one_child_has_written_to_the_next_one_finds_copied(tmp_path, prepa
     assert found["later"] < len(WRITTEN) // 2
 
 
-def copy_with_others(others: list[tuple[int, int, int]], result: Path) -> None:
+def all_there() -> None:
+    """The interpreter and the system have all that copying at once needs, if this machine's have."""
+
+
+def no_descriptors() -> None:
+    """An interpreter that was built where there was no such call."""
+    del os.pidfd_open
+
+
+def refused_descriptors() -> None:
+    """A system that refuses the call, as containers do."""
+
+    def refused(pid: int) -> int:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    os.pidfd_open = refused
+
+
+def refused_at_once() -> None:
+    """A system before Linux 6.13."""
+    fork_rehearsal._libc.process_madvise = lambda *_: -1
+
+
+@pytest.mark.parametrize("system", [all_there, no_descriptors, refused_descriptors, refused_at_once])
+def test_memory_is_copied_whatever_the_system_has(tmp_path, system):
+    result = tmp_path / "result"
+    assert in_fresh_process(copy_with_others, [], result, system) == 0
+    assert int(result.read_text()) < PAGES // 8
+
+
+def copy_with_others(others: list[tuple[int, int, int]], result: Path, system: Callable[[], None] = all_there) -> None:
+    system()
     memory = written_memory()
     begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     every_other = [(MADV_POPULATE_WRITE, begin + number * PAGE, PAGE) for number in range(0, PAGES, 2)]
@@ -87,11 +120,10 @@ def copy_with_others(others: list[tuple[int, int, int]], result: Path) -> None:
 @pytest.mark.parametrize(
     "others",
     [
-        [],
         [(MADV_POPULATE_WRITE, 0, PAGE)],
         [(MADV_POPULATE_WRITE, number * PAGE, PAGE) for number in range(MOST_AT_ONCE)],
     ],
-    ids=["none", "one", "as many as are asked for at once"],
+    ids=["one", "as many as are asked for at once"],
 )
 def test_memory_that_is_not_there_does_no_harm(tmp_path, others):
     result = tmp_path / "result"
