@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from flytelite.engine import trash as trash_module
 from flytelite.engine.trash import Trash
 
 
@@ -39,3 +42,34 @@ def test_what_cannot_be_moved_is_removed_where_it_is(tmp_path, full):
     trash.discard(full)
     trash.close()
     assert not full.exists()
+
+
+def test_whoever_brings_more_than_may_wait_removes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(trash_module, "MOST_WAITING", 2)
+    trash = Trash(tmp_path / "trash")
+    goes_on = threading.Event()
+    trash._thread.submit(goes_on.wait, 60)
+    for number in range(5):
+        (tmp_path / f"{number}/deep").mkdir(parents=True)
+        trash.discard(tmp_path / str(number))
+    assert not any((tmp_path / str(number)).exists() for number in range(5))
+    assert len(list((tmp_path / "trash").iterdir())) == 2
+    goes_on.set()
+    trash.close()
+    assert list((tmp_path / "trash").iterdir()) == []
+
+
+def test_there_is_room_again_once_the_thread_has_caught_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(trash_module, "MOST_WAITING", 1)
+    trash = Trash(tmp_path / "trash")
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        trash.discard(tmp_path / str(number))
+        trash._thread.submit(lambda: None).result(60)
+    goes_on = threading.Event()
+    trash._thread.submit(goes_on.wait, 60)
+    (tmp_path / "last").mkdir()
+    trash.discard(tmp_path / "last")
+    assert len(list((tmp_path / "trash").iterdir())) == 1
+    goes_on.set()
+    trash.close()
