@@ -26,9 +26,11 @@ WIDTH = 100
 EXECUTIONS = int(os.environ.get("SOAK_ATTEMPTS", "10000")) // WIDTH
 SECONDS = float(os.environ.get("SOAK_SECONDS", "120"))
 """On a slow machine fewer attempts have to do."""
-WARM_UP = 30
-"""By then the server remembers as much as it ever does: the records used last are decoded, and the store has been
-compacted. Its memory rises and falls from one compaction to the next, so the most that it took is what counts."""
+SHORT_EXECUTIONS = 300
+COMPACTIONS = 2
+"""By then the server remembers as much as it ever does: the records used last are decoded, older executions are on disk
+only, and what a compaction needs has been there. Memory rises and falls from one compaction to the next, so the most
+that it took is what counts."""
 SEGMENTS = 3
 """So many more files of the store may be open for a while."""
 AT_REST = 6
@@ -40,6 +42,10 @@ from flytekit import map_task, task, workflow
 @task
 def step(number: int) -> int:
     return number + 1
+
+@workflow
+def one() -> int:
+    return step(number=1)
 
 @workflow
 def spread(numbers: list[int] = {list(range(WIDTH))}) -> list[int]:
@@ -70,11 +76,11 @@ def test_nothing_grows_but_the_record(launch, tmp_path, environ, wait_until, mon
     subprocess.run(command, env=environ, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     admin = AdminServiceStub(grpc.insecure_channel(server.endpoint))
     listing = common_pb2.ResourceListRequest(id=common_pb2.NamedEntityIdentifier(**SCOPE), limit=10)
-    (plan,) = admin.ListLaunchPlans(listing).launch_plans
-    request = execution_pb2.ExecutionCreateRequest(**SCOPE, inputs=literals_pb2.LiteralMap())
-    request.spec.launch_plan.CopyFrom(plan.id)
+    plans = {plan.id.name.rpartition(".")[2]: plan.id for plan in admin.ListLaunchPlans(listing).launch_plans}
 
-    def run() -> None:
+    def run(name: str = "spread") -> None:
+        request = execution_pb2.ExecutionCreateRequest(**SCOPE, inputs=literals_pb2.LiteralMap())
+        request.spec.launch_plan.CopyFrom(plans[name])
         id = admin.CreateExecution(request).id
 
         def phase() -> int:
@@ -93,10 +99,14 @@ def test_nothing_grows_but_the_record(launch, tmp_path, environ, wait_until, mon
             "temporary files": len(list((tmp_path / "temporary").rglob("*"))),
         }
 
+    for _ in range(SHORT_EXECUTIONS):
+        run("one")
     size = 0
-    for _ in range(WARM_UP):
+    compacted: set[str] = set()
+    while len(compacted) < COMPACTIONS:
         run()
         size = max(size, memory(pid))
+        compacted |= {path.name for path in (tmp_path / "data/store").glob("*.contents")}
     before = state()
     deadline = time.monotonic() + SECONDS
     done = 0

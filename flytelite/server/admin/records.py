@@ -17,14 +17,16 @@ from flytelite.server.store.interface import Query, Store, TableSchema
 
 M = TypeVar("M", bound=Message)
 
-CACHED_BYTES = 512 << 10
-"""So much of decoded messages is kept per table, measured as they are on the wire; in memory they take more.
+CACHED_BYTES = 1 << 20
+"""So much memory is taken per table by decoded records.
 
-Parsing proto3 JSON costs far more than keeping a screenful of lists. The newest message is kept whatever its size: the
+Parsing proto3 JSON costs far more than keeping a screenful of lists. The newest record is kept whatever its size: the
 task execution of a large array comes again with its next event.
 """
-RECORD_BYTES = 256
-"""What a record costs besides its message."""
+RECORD_BYTES = 1024
+COLUMN_BYTES = 64
+MESSAGE_FACTOR = 3
+"""What a record, each of its columns, and each byte of its message as it is on the wire take in memory, roughly."""
 
 
 @dataclass
@@ -36,9 +38,13 @@ class Record(Generic[M]):
     columns: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
+    def size(self) -> int:
+        """The bytes that it takes in memory, roughly."""
+        return RECORD_BYTES + COLUMN_BYTES * len(self.columns) + MESSAGE_FACTOR * int(self.message.ByteSize())
+
 
 class _Cached(NamedTuple, Generic[M]):
-    """A decoded record, the revision of the document it was decoded from, and what it counts for in bytes."""
+    """A decoded record, the revision of the document it was decoded from, and its size in bytes."""
 
     revision: int
     record: Record[M]
@@ -116,7 +122,7 @@ class Records(Generic[M]):
 
     def _keep(self, revision: int, record: Record[M]) -> None:
         self._forget(record.key)
-        kept = _Cached(revision, record, RECORD_BYTES + record.message.ByteSize())
+        kept = _Cached(revision, record, record.size())
         self._cache[record.key] = kept
         self._size += kept.size
         while self._size > self._cached_bytes and len(self._cache) > 1:

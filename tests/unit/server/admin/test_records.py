@@ -5,7 +5,7 @@ from flyteidl.admin import project_pb2
 from flyteidl.core import literals_pb2
 
 from flytelite.errors import InvalidArgument
-from flytelite.server.admin.records import RECORD_BYTES, Record, Records
+from flytelite.server.admin.records import Record, Records
 from flytelite.server.store.interface import TableSchema
 from flytelite.server.store.memory import MemoryStore
 
@@ -20,7 +20,7 @@ def project(key: str, size: int) -> Record[project_pb2.Project]:
 @pytest.fixture
 def records() -> Records[project_pb2.Project]:
     """Keeps three messages of a kilobyte decoded, but not four."""
-    return Records(MemoryStore(), SCHEMA, project_pb2.Project, 3 * (KILOBYTE + RECORD_BYTES + 50))
+    return Records(MemoryStore(), SCHEMA, project_pb2.Project, 3 * project("a", KILOBYTE).size())
 
 
 def test_the_messages_used_last_stay_decoded(records):
