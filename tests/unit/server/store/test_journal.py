@@ -1,94 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import logging
 import os
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flytelite.errors import FailedPrecondition, FlyteError, ResourceExhausted, Unavailable
-from flytelite.server.store.disk import Disk
+from flytelite.errors import FailedPrecondition, Unavailable
 from flytelite.server.store.entries import Header, encode
 from flytelite.server.store.examination import examine
 from flytelite.server.store.interface import Query, TableSchema
 from flytelite.server.store.journal import JournalStore
 
-
-class FailingDisk(Disk):
-    """A disk on which one kind of call fails for as long as ``error`` is set, perhaps after half of the work."""
-
-    def __init__(self, call: str) -> None:
-        self.call = call
-        self.error: int | None = None
-        self.synced = threading.Event()
-
-    def write(self, descriptor: int, data: bytes, offset: int) -> None:
-        if self.call == "write" and self.error:
-            super().write(descriptor, data[: len(data) // 2], offset)
-        self._fail("write")
-        super().write(descriptor, data, offset)
-
-    def sync(self, descriptor: int) -> None:
-        self._fail("sync")
-        super().sync(descriptor)
-        self.synced.set()
-
-    def create(self, path: Path) -> int:
-        self._fail("create")
-        return super().create(path)
-
-    def sync_directory(self, path: Path) -> None:
-        self._fail("sync_directory")
-        super().sync_directory(path)
-
-    def _fail(self, call: str) -> None:
-        if call == self.call and self.error:
-            raise OSError(self.error, os.strerror(self.error))
-
-
-class SlowDisk(Disk):
-    """A disk whose sync waits until it is let go; counts the syncs."""
-
-    def __init__(self) -> None:
-        self.go = threading.Event()
-        self.syncing = threading.Event()
-        self.syncs = 0
-
-    def sync(self, descriptor: int) -> None:
-        self.syncing.set()
-        assert self.go.wait(10)
-        self.syncs += 1
-        super().sync(descriptor)
-
-
-def last_segment(directory: Path) -> Path:
-    return max(directory.glob("journal-*.jsonl"))
-
-
-def write(directory: Path, runs: TableSchema, keys: str, **options: Any) -> None:
-    """Put one document per key, each an entry of its own."""
-
-    async def scenario() -> None:
-        store = JournalStore.open(directory, **options)
-        for key in keys:
-            store.table(runs).put(key, {"name": key, "phase": "A", "started": ord(key)})
-        await store.close()
-
-    asyncio.run(scenario())
-
-
-def read(directory: Path, runs: TableSchema) -> tuple[dict[str, Any], JournalStore]:
-    """What a fresh process would find; the store is closed already."""
-    store = JournalStore.open(directory)
-    table = store.table(runs)
-    documents = {key: table.get(key) for key in table.keys(Query())}
-    asyncio.run(store.close())
-    return documents, store
+from .disks import SlowDisk
+from .store_directories import last_segment, read, write
 
 
 def test_everything_is_there_after_reopening(tmp_path: Path, runs: TableSchema) -> None:
@@ -285,177 +212,6 @@ def test_a_closed_store_refuses(tmp_path: Path, runs: TableSchema) -> None:
     assert "a" not in table
 
 
-@pytest.mark.parametrize("call", ["write", "sync", "create", "sync_directory"])
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [(errno.ENOSPC, ResourceExhausted), (errno.EDQUOT, ResourceExhausted), (errno.EIO, Unavailable)],
-)
-def test_when_the_disk_refuses_nothing_is_acknowledged_until_it_works_again(
-    tmp_path: Path, runs: TableSchema, call: str, error: int, expected: type[FlyteError]
-) -> None:
-    disk = FailingDisk(call)
-
-    async def scenario() -> None:
-        store = JournalStore.open(tmp_path, disk=disk, segment_bytes=1)
-        table = store.table(runs)
-        table.put("before", {"name": "before"})
-        await store.durable()
-        disk.error = error
-        for key in "ab":
-            table.put(key, {"name": key})
-            with pytest.raises(expected, match=os.strerror(error)):
-                await store.durable()
-        assert table.get("before") == {"name": "before"}
-        assert table.get("b") == {"name": "b"}
-        disk.error = None
-        table.put("c", {"name": "c"})
-        await store.durable()
-        await store.close()
-
-    asyncio.run(scenario())
-    documents, store = read(tmp_path, runs)
-    assert list(documents) == ["before", "a", "b", "c"]
-    assert not store.damages
-
-
-def test_it_recovers_when_nobody_asks(tmp_path: Path, runs: TableSchema) -> None:
-    disk = FailingDisk("write")
-
-    async def scenario() -> None:
-        store = JournalStore.open(tmp_path, disk=disk)
-        disk.error = errno.ENOSPC
-        store.table(runs).put("a", {})
-        with pytest.raises(ResourceExhausted):
-            await store.durable()
-        disk.synced.clear()
-        disk.error = None
-        assert await asyncio.to_thread(disk.synced.wait, 10)
-        await store.close()
-
-    asyncio.run(scenario())
-    assert list(read(tmp_path, runs)[0]) == ["a"]
-
-
-def test_closing_on_a_full_disk_says_so_and_releases(tmp_path: Path, runs: TableSchema) -> None:
-    disk = FailingDisk("write")
-    store = JournalStore.open(tmp_path, disk=disk)
-    disk.error = errno.ENOSPC
-    store.table(runs).put("a", {})
-    with pytest.raises(ResourceExhausted, match="free some space"):
-        asyncio.run(store.close())
-    assert list(read(tmp_path, runs)[0]) == []
-
-
-def test_what_waits_for_a_full_disk_is_bounded(tmp_path: Path, runs: TableSchema) -> None:
-    disk = FailingDisk("write")
-
-    async def scenario() -> None:
-        store = JournalStore.open(tmp_path, disk=disk, pending_bytes=10_000)
-        table = store.table(runs)
-        disk.error = errno.ENOSPC
-        table.put("first", {"name": "x" * 20_000})
-        with pytest.raises(ResourceExhausted):
-            await store.durable()
-        with pytest.raises(ResourceExhausted):
-            table.put("second", {})
-        assert "second" not in table
-        with store.batch(insist=True):
-            table.put("insisted", {})
-        patient = asyncio.create_task(store.durable(patient=True))
-        with pytest.raises(ResourceExhausted):
-            await store.durable()
-        assert not patient.done()
-        disk.error = None
-        await patient
-        table.put("second", {})
-        await store.close()
-
-    asyncio.run(scenario())
-    assert list(read(tmp_path, runs)[0]) == ["first", "insisted", "second"]
-
-
-def test_writers_that_wait_together_share_one_sync(tmp_path: Path, runs: TableSchema) -> None:
-    disk = SlowDisk()
-
-    async def scenario() -> None:
-        disk.go.set()
-        store = JournalStore.open(tmp_path, disk=disk)
-        table = store.table(runs)
-        disk.go.clear()
-        disk.syncs = 0
-
-        async def one(number: int) -> None:
-            table.put(str(number), {"name": "x"})
-            await store.durable(store.position)
-
-        tasks = [asyncio.create_task(one(number)) for number in range(100)]
-        await asyncio.to_thread(disk.syncing.wait, 10)
-        assert not any(task.done() for task in tasks)
-        disk.go.set()
-        await asyncio.gather(*tasks)
-        assert disk.syncs <= 3
-        await store.close()
-
-    asyncio.run(scenario())
-    assert len(read(tmp_path, runs)[0]) == 100
-
-
-def test_relaxed_durability_waits_for_the_write_and_syncs_by_itself(tmp_path: Path, runs: TableSchema) -> None:
-    disk = SlowDisk()
-
-    async def scenario() -> None:
-        disk.go.set()
-        store = JournalStore.open(tmp_path, disk=disk, sync_every=2)
-        table = store.table(runs)
-        disk.go.clear()
-        disk.syncs = 0
-        for number in range(10):
-            table.put(str(number), {"name": "x"})
-            await store.durable()
-            assert len(last_segment(tmp_path).read_bytes().rstrip(b" ").splitlines()) == number + 1
-        assert not disk.syncs
-        assert isinstance(table._rows["0"].content, bytes), "in memory until it is synced"
-        assert await asyncio.to_thread(disk.syncing.wait, 30), "nobody asked"
-        disk.go.set()
-        await store._synced()
-        assert isinstance(table._rows["0"].content, int)
-        assert disk.syncs <= 2
-        await store.close()
-
-    asyncio.run(scenario())
-    assert len(read(tmp_path, runs)[0]) == 10
-
-
-@pytest.mark.parametrize("call", ["write", "sync"])
-def test_with_relaxed_durability_a_refusing_disk_is_told_of_and_costs_nothing(
-    tmp_path: Path, runs: TableSchema, call: str
-) -> None:
-    disk = FailingDisk(call)
-
-    async def scenario() -> None:
-        store = JournalStore.open(tmp_path, disk=disk, sync_every=60, segment_bytes=300)
-        table = store.table(runs)
-        for key in "abcdef":
-            table.put(key, {"name": key * 50})
-            await store.durable()
-        disk.error = errno.ENOSPC
-        table.put("g", {"name": "g"})
-        with pytest.raises(ResourceExhausted):
-            await store._synced()
-        table.put("h", {"name": "h"})
-        with pytest.raises(ResourceExhausted):
-            await store.durable()
-        disk.error = None
-        await store.durable()
-        table.put("i", {"name": "i"})
-        await store.close()
-
-    asyncio.run(scenario())
-    documents, store = read(tmp_path, runs)
-    assert list(documents) == list("abcdefghi")
-    assert not store.damages
-
-
 def test_documents_on_disk_leave_memory(tmp_path: Path, runs: TableSchema) -> None:
     async def scenario() -> None:
         store = JournalStore.open(tmp_path)
@@ -472,25 +228,6 @@ def test_documents_on_disk_leave_memory(tmp_path: Path, runs: TableSchema) -> No
         await store.close()
 
     asyncio.run(scenario())
-
-
-def test_lines_are_written_over_blanks_which_go_in_the_end(tmp_path: Path, runs: TableSchema) -> None:
-    async def scenario() -> None:
-        store = JournalStore.open(tmp_path)
-        table = store.table(runs)
-        sizes = set()
-        for number in range(20):
-            table.put(str(number), {"name": "x"})
-            await store.durable()
-            text = last_segment(tmp_path).read_bytes()
-            assert text.rstrip(b" ").endswith(b"\n")
-            sizes.add(len(text))
-        assert len(sizes) == 1, "the file does not grow with each line"
-        await store.close()
-
-    asyncio.run(scenario())
-    assert last_segment(tmp_path).read_bytes().endswith(b"\n")
-    assert len(read(tmp_path, runs)[0]) == 20
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"entry":3,"synced":2,"tim'])
