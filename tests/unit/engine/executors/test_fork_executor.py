@@ -7,8 +7,6 @@ import json
 import logging
 import os
 import re
-import signal
-import subprocess
 import sys
 import textwrap
 from dataclasses import replace
@@ -21,6 +19,8 @@ from flytelite.engine.executors import shim
 from flytelite.engine.executors.attempt import read_record
 from flytelite.engine.executors.fork_executor import ForkServerExecutor
 from flytelite.engine.executors.subprocess import SubprocessExecutor
+
+from .processes import alive, is_forked
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
 
@@ -38,19 +38,6 @@ def both(forks, make):
 
     expected, outcome = forks.runner.run(main())
     return (outcome, forked), (expected, plain)
-
-
-def is_forked(bench) -> bool:
-    """Whether the task's waiter is a fork server's child rather than a shim of its own; asked while it runs."""
-    pid = int(read_record(bench.directory / shim.PROCESS)["pid"])
-    return "fork_server" in Path(f"/proc/{pid}/cmdline").read_text()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 # Parity
@@ -210,161 +197,6 @@ def test_many_attempts_at_once_share_few_waiters(forks, workshop, until):
     waiters, codes = forks.runner.run(main())
     assert codes == [0] * 20
     assert 2 <= waiters <= 3
-
-
-# Ends and losses
-
-
-def test_cancel_is_heard_and_enforced(forks, workshop, until):
-    async def main():
-        polite, deaf = workshop.bench("hold", "never"), workshop.bench("ignore")
-        executor = ForkServerExecutor(workshop.host, SubprocessExecutor(grace=0.2))
-        executor._servers = forks.executor._servers
-        attempts = [await executor.start(one.directory, "t", one.command) for one in (polite, deaf)]
-        await until(lambda: all((one.work / "running").exists() for one in (polite, deaf)))
-        for attempt in attempts:
-            attempt.cancel()
-        return [(await attempt.wait()).signal for attempt in attempts]
-
-    assert forks.runner.run(main()) == [signal.SIGTERM, signal.SIGKILL]
-
-
-def test_cancel_before_the_task_runs(forks, workshop):
-    async def main():
-        bench = workshop.bench("hold", "never")
-        attempt = await forks.executor.start(bench.directory, "t", bench.command)
-        attempt.cancel()
-        return await attempt.wait()
-
-    assert forks.runner.run(main()).signal == signal.SIGTERM
-
-
-def test_a_killed_waiter_is_a_lost_attempt_and_its_task_ends(forks, workshop, until):
-    async def main():
-        bench = workshop.bench("hold", "never")
-        attempt = await forks.executor.start(bench.directory, "t", bench.command)
-        await until((bench.work / "running").exists)
-        record = read_record(bench.directory / shim.PROCESS)
-        os.kill(int(record["pid"]), signal.SIGKILL)
-        assert (await attempt.wait()).lost
-        await until(lambda: not alive(int(record["task_pid"])))
-
-    forks.runner.run(main())
-
-
-def test_the_death_of_the_fork_server_harms_no_attempt_and_stops_no_new_one(forks, workshop, until):
-    async def main(server):
-        go = workshop.root / "go"
-        benches = [workshop.bench("hold", str(go)) for _ in range(3)]
-        attempts = [await forks.executor.start(one.directory, "t", one.command) for one in benches]
-        await until(lambda: all((one.work / "running").exists() for one in benches))
-        os.kill(server, signal.SIGKILL)
-        after = workshop.bench("hold", str(go))
-        attempts.append(await forks.executor.start(after.directory, "t", after.command))
-        await until((after.work / "running").exists)
-        assert is_forked(after)
-        go.touch()
-        return [(await attempt.wait()).exit_code for attempt in attempts]
-
-    forks.run(workshop.bench("lucky"))
-    server = forks.server_pid()
-    assert forks.runner.run(main(server)) == [0, 0, 0, 0]
-    assert forks.server_pid() != server
-
-
-ENGINE = """
-import asyncio, os, sys
-from pathlib import Path
-from flytelite.engine.executors.fork_executor import ForkServerExecutor
-from flytelite.engine.executors.interface import Command
-async def main():
-    directory, argv, env = Path(sys.argv[1]), sys.argv[2:], dict(os.environ)
-    executor = ForkServerExecutor({name: value for name, value in env.items() if name not in ("TMPDIR", "PYTHONPATH")})
-    command = Command(tuple(argv), env, directory / "work", directory / "task.log")
-    await executor.start(directory, "t", command)
-    (server,) = executor._servers.values()
-    while not (directory / "work/running").exists():
-        await asyncio.sleep(0.01)
-    print((await server._process).pid, flush=True)
-    os._exit(9)
-asyncio.run(main())
-"""
-
-
-def test_an_attempt_outlives_its_engine_and_is_adopted_and_the_fork_server_does_not(forks, workshop, until):
-    bench = workshop.bench("hold", "go")
-    engine = subprocess.run(
-        [sys.executable, "-c", ENGINE, str(bench.directory), *bench.command.argv],
-        env=dict(bench.command.env), cwd=Path(__file__).parents[4], capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert engine.returncode == 9, engine.stderr
-
-    async def main():
-        await until(lambda: not alive(int(engine.stdout)))
-        attempt = await SubprocessExecutor().adopt(bench.directory, "t")
-        assert is_forked(bench)
-        (bench.work / "go").touch()
-        return await attempt.wait()
-
-    outcome = forks.runner.run(main())
-    assert (outcome.exit_code, outcome.lost) == (0, False)
-    assert bench.result == "held"
-
-
-def test_closing_ends_the_fork_server_and_no_attempt(workshop, until):
-    async def main():
-        executor = ForkServerExecutor(workshop.host)
-        executor.warm()
-        (server,) = executor._servers.values()
-        bench = workshop.bench("hold", "go")
-        attempt = await executor.start(bench.directory, "t", bench.command)
-        await until((bench.work / "running").exists)
-        await executor.close()
-        assert not alive((await server._process).pid)
-        (bench.work / "go").touch()
-        return await attempt.wait()
-
-    assert asyncio.run(main()).exit_code == 0
-
-
-def test_a_killed_spare_is_replaced_and_none_is_left(workshop, until):
-    def spares(server):
-        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-        return [int(pid) for waiter in children for pid in (waiter, *below(waiter))]
-
-    def below(pid):
-        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-    async def main():
-        executor = ForkServerExecutor(workshop.host)
-        executor.warm()
-        (server,) = executor._servers.values()
-        await server._ready
-        pid = (await server._process).pid
-        await until(lambda: len(spares(pid)) == 2)
-        for spare in spares(pid):
-            os.kill(spare, signal.SIGKILL)
-        await until(lambda: not spares(pid))
-        bench = workshop.bench("lucky")
-        attempt = await executor.start(bench.directory, "t", bench.command)
-        assert (await attempt.wait()).exit_code == 0
-        await until(lambda: len(spares(pid)) == 2)
-        left = spares(pid)
-        await executor.close()
-        await until(lambda: not any(map(alive, left)))
-
-    asyncio.run(main())
-
-
-def test_closing_while_flytekit_is_imported(workshop):
-    async def main():
-        executor = ForkServerExecutor(workshop.host)
-        executor.warm()
-        (server,) = executor._servers.values()
-        await executor.close()
-        return (await server._process).pid
-
-    assert not alive(asyncio.run(main()))
 
 
 # When not to fork

@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
-import re
 import signal
 import sys
-import textwrap
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from flytelite.engine.executors import fork_branches, fork_commands, fork_modules
+from flytelite.engine.executors import fork_branches, fork_modules
 from flytelite.engine.executors.attempt import read_record
-from flytelite.engine.executors.fork_client import Gone, Refused, branched
 from flytelite.engine.executors.fork_libraries import Libraries
 from flytelite.engine.executors.fork_modules import Modules
 
+from .processes import alive, below
+from .versions import Versions, told
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
-
-
-class Versions:
-    """Code versions, as the engine keeps them, and attempts of them."""
-
-    def __init__(self, forks, workshop) -> None:
-        self.executor = forks.executor
-        self.workshop = workshop
-        self.directory = workshop.root / "cache"
-        self.numbers = itertools.count()
-
-    def make(self, files: dict[str, str]) -> Path:
-        directory = self.directory / f"version{next(self.numbers)}"
-        for name, text in files.items():
-            (directory / name).parent.mkdir(parents=True, exist_ok=True)
-            (directory / name).write_text(textwrap.dedent(text))
-        return directory
-
-    async def attempt(self, code: Path, **options):
-        bench = self.workshop.bench("tell", module=options.pop("module", "told"), code=code, **options)
-        attempt = await self.executor.start(bench.directory, "t", bench.command)
-        outcome = await attempt.wait()
-        assert outcome.exit_code == 0, bench.log
-        return bench
-
-    def servers(self):
-        return [entry.server for entry in self.executor._modules._branches._branches.values()]
-
-    async def warm(self, code: Path, **options) -> str:
-        """Attempts until there is a server that has the module; its refusal, or nothing."""
-        modules, libraries = self.executor._modules, self.executor._libraries
-        for _ in range(4):  # the libraries of the first attempt may have to be imported first
-            await self.attempt(code, **options)
-            for entry in [*libraries._branches._branches.values(), *modules._branches._branches.values()]:
-                await asyncio.wait([entry.server._ready])
-            await asyncio.sleep(0)
-            key, refusal = next(reversed(modules._seen.items()))
-            if refusal or key in modules._branches._branches:
-                return refusal
-        raise AssertionError("there is no server for the module")
 
 
 @pytest.fixture
@@ -78,17 +36,6 @@ def run(forks, workshop):
         executor._libraries.close()
 
     forks.runner.run(close())
-
-
-def told(start: str = "", result: str = "'x'") -> dict[str, str]:
-    """A module that does something when it is imported, and tells of it in its task."""
-    task = f"""
-        from flytekit import task
-        @task
-        def tell(text: str) -> str:
-            return str(({result}))
-    """
-    return {"told.py": textwrap.dedent(start) + textwrap.dedent(task)}
 
 
 def test_attempts_begin_where_one_import_ended(run):
@@ -173,128 +120,6 @@ def test_modules_are_in_the_attempts_own_copy_which_is_as_it_was_registered(run)
     assert found[0]["resource"] == "note"
     assert all("DIR/work" in place for place in found[0]["places"])
     assert left == ["version0"]  # the copy that was imported is gone
-
-
-TOGETHER = [
-    ("import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()", "start_new_thread"),
-    ("import subprocess; subprocess.run(['true'])", "subprocess.Popen"),
-    ("import os\nif os.fork() == 0: os._exit(0)", "os.fork"),
-    ("import socket; SOCKET = socket.socket()", "socket.__new__"),
-    ("import os; DESCRIPTOR = os.open(__file__, os.O_RDONLY)", "changes open files"),
-    ("import os; os.chdir('/')", "os.chdir"),
-    ("import os; os.umask(0o077)", "umask"),
-    ("import signal; signal.signal(signal.SIGUSR1, print)", "_signal.signal"),
-    ("import signal; signal.setitimer(signal.ITIMER_VIRTUAL, 100)", "setitimer"),
-    ("import os; os.environ['MINE'] = '1'", "os.putenv"),
-    ("import atexit; atexit.register(print)", "atexit.register"),
-    ("import os; os.register_at_fork(before=lambda: None)", "register_at_fork"),
-    ("import mmap; MEMORY = mmap.mmap(-1, 4096)", "changes memory shared"),
-    ("import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))", "changes limits"),
-    ("import gc; gc.disable()", "garbage collector"),
-    ("import sys; sys.excepthook = print", "hooks"),
-    ("import sys; sys.argv.append('x')", "arguments"),
-    ("import json; json.loads = eval", "replaces json.loads"),
-    ("import socket; socket.socket.family = None", "replaces socket.socket.family"),
-    ("print('imported')", "prints"),
-    ("import os; NAME = os.environ.get('FLYTE_INTERNAL_EXECUTION_ID')", "FLYTE_INTERNAL_EXECUTION_ID"),
-    ("import os; NUMBER = os.getenv('FLYTE_ATTEMPT_NUMBER')", "FLYTE_ATTEMPT_NUMBER"),
-    ("import os; ALL = dict(os.environ)", "all variables"),
-    ("import flytekit; CONTEXT = flytekit.current_context()", "current context"),
-    ("import socket; socket.setdefaulttimeout(5)", "setdefaulttimeout"),
-    ("import os; PID = os.getpid()", "posix.getpid"),
-    ("import time; START = time.time()", "time.time"),
-    ("from datetime import datetime; START = datetime.now()", "datetime.now"),
-    ("import uuid; ID = uuid.uuid4()", "posix.urandom"),
-    ("import random; NUMBER = random.random()", "random.random"),
-    ("import random; random.seed(1)", "random.seed"),
-    ("import numpy; numpy.random.seed(1)", "numpy's random"),
-    ("import ssl; KEY = ssl.RAND_bytes(8)", "RAND_bytes"),
-    ("from pathlib import Path; TEXT = Path('/etc/hostname').read_text()", "reads /etc/hostname"),
-    ("from pathlib import Path; THERE = Path('/etc/passwd').exists()", "looks at /etc/passwd"),
-    ("import os; LIST = os.listdir('/etc')", "lists /etc"),
-    ("open('out.txt', 'w').close()", "writes out.txt"),
-    ("import tempfile; PLACE = tempfile.gettempdir()", "TMPDIR"),
-    ("KEPT = bytearray(300 * 1024 * 1024)", "MiB of memory"),
-    ("import sys; sys.path.insert(0, '/opt'); import os; sys.modules['mine'] = type(sys)('mine')\n"
-     "sys.modules['mine'].__file__ = '/opt/mine.py'", "imports /opt/mine.py"),
-]  # fmt: skip
-
-ALONE = [
-    ("import flytekit; DECK = flytekit.Deck('mine', 'text')", "current context"),
-    ("import secrets; KEY = secrets.token_hex()", "posix.urandom"),
-    ("import random; GENERATOR = random.Random()", "random.seed"),
-    ("import numpy; GENERATOR = numpy.random.default_rng()", "posix.urandom"),
-    ("import grpc; CHANNEL = grpc.insecure_channel('localhost:1')", "open files|threads"),
-    ("import asyncio; LOOP = asyncio.new_event_loop()", "open files"),
-    ("import weakref\nclass K: pass\nK = K(); F = weakref.finalize(K, print)", "at the exit"),
-    ("import multiprocessing; LOCK = multiprocessing.Lock()", "memory shared"),
-    ("KEPT = (__file__,)", "in a tuple"),
-    ("import string; string.kept = __file__", "in what was there before"),
-    ("KEPT = {__file__: 1}", "as a key"),
-    ("import re; KEPT = [re.compile(__file__)]", "Pattern"),
-    ("def made(): pass\nmade.__code__ = made.__code__.replace(co_name='other')", "in the code of made"),
-    ("raise ValueError('not here')", "ValueError: not here"),
-    ("import sys; sys.exit(3)", "SystemExit"),
-]
-
-
-def refusal(forks, workshop, code: Path) -> Exception:
-    """Why the module ``told`` of that directory is not imported for all."""
-    bench = workshop.bench("tell", module="told", code=code)
-    copy = code.with_name(f".{code.name}.copy")
-    task = {"module": "told", "program": bench.command.argv[0], "code": str(code), "copy": str(copy), "seconds": 20}
-
-    async def main():
-        root = forks.executor._server(fork_commands.interpreter_for(bench.command, forks.executor.host))
-        server = branched(root, ["numpy", "uuid", "tempfile", "secrets"], workshop.host, task)
-        with pytest.raises(Refused) as caught:
-            await server.until_ready()
-        await server.close()
-        return caught.value
-
-    found = forks.runner.run(main())
-    assert not copy.exists()
-    return found
-
-
-@pytest.fixture(scope="module")
-def all_at_once(forks, module_workshop):
-    """What is said of a module that does all of it."""
-    workshop = module_workshop
-    versions = Versions(forks, workshop)
-    return str(refusal(forks, workshop, versions.make({"told.py": "\n".join(start for start, _ in TOGETHER)})))
-
-
-@pytest.mark.parametrize(("start", "reason"), TOGETHER, ids=[reason for _, reason in TOGETHER])
-def test_what_a_module_must_not_do(all_at_once, start, reason):
-    assert reason in all_at_once
-
-
-@pytest.mark.parametrize(("start", "reason"), ALONE, ids=[reason for _, reason in ALONE])
-def test_what_a_module_must_not_leave(forks, workshop, start, reason):
-    found = refusal(forks, workshop, Versions(forks, workshop).make(told(start)))
-    assert re.search(reason, str(found))
-
-
-def test_a_module_with_the_name_of_a_library_is_imported_by_each_attempt(forks, workshop):
-    code = Versions(forks, workshop).make({**told(), "requests.py": ""})
-    assert "names of libraries" in str(refusal(forks, workshop, code))
-
-
-def test_an_import_that_takes_for_ever_is_ended(forks, workshop, monkeypatch):
-    code = Versions(forks, workshop).make(told("import threading; threading.Event().wait()"))
-    bench = workshop.bench("tell", module="told", code=code)
-    copy = code.with_name(".copy")
-    task = {"module": "told", "program": bench.command.argv[0], "code": str(code), "copy": str(copy), "seconds": 1}
-
-    async def main():
-        root = forks.executor._server(fork_commands.interpreter_for(bench.command, forks.executor.host))
-        server = branched(root, [], workshop.host, task)
-        with pytest.raises(Gone):
-            await server.until_ready()
-        await server.close()
-
-    forks.runner.run(main())
 
 
 def test_a_module_that_cannot_be_shared_runs_as_ever_and_is_not_tried_again(run):
@@ -428,20 +253,9 @@ HOLDING = {
 }
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def is_server(pid: int) -> bool:
     """Whether it is a waiter's parent rather than a waiter: it has grandchildren."""
     return any(map(below, below(pid)))
-
-
-def below(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_whoever_is_killed_attempts_end_as_they_would(run, until):

@@ -36,10 +36,9 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
     "modules of another code version": {
         "test_fork_modules.py": [
             "test_modules_are_in_the_attempts_own_copy_which_is_as_it_was_registered",
-            "test_what_a_module_must_not_do",
-            "test_what_a_module_must_not_leave",
             "test_another_environment_or_code_version_has_its_own",
         ],
+        "test_module_refusals.py": ["test_what_a_module_must_not_do", "test_what_a_module_must_not_leave"],
         "test_fork_executor.py": [
             "test_two_code_versions_at_once",
             "test_a_module_with_the_name_of_a_library_gets_a_new_interpreter",
@@ -55,7 +54,7 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
         "test_fork_libraries.py": ["test_another_environment_has_its_own"],
     },
     "death of the fork server, of a waiter, of the engine": {
-        "test_fork_executor.py": [
+        "test_fork_losses.py": [
             "test_the_death_of_the_fork_server_harms_no_attempt_and_stops_no_new_one",
             "test_a_killed_waiter_is_a_lost_attempt_and_its_task_ends",
             "test_an_attempt_outlives_its_engine_and_is_adopted_and_the_fork_server_does_not",
