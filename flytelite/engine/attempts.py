@@ -24,7 +24,7 @@ from flytelite.engine.resources import EffectiveResources, effective_resources
 from flytelite.engine.run import Run
 from flytelite.engine.secrets.files import UnusableFile
 from flytelite.engine.secrets.grants import UnknownSecret
-from flytelite.engine.tasks import container, container_engines, copilot, pods, results, task_types
+from flytelite.engine.tasks import container, container_engines, copilot, pods, private_inputs, results, task_types
 from flytelite.engine.tasks.refusals import BadTaskFormat
 from flytelite.engine.waiting import persistently, until_there_is_space
 
@@ -268,6 +268,7 @@ def _result(
         masked = work.run.services.secrets.masked(id.project, id.domain, work.template.security_context.secrets)
     if pods.container_of(work.template).data_config.enabled and not outcome.lost and outcome.exit_code == 0:
         copilot.collect(work.place.outputs, interface.outputs, work.results_directory, work.raw_prefix)
+    private_inputs.give_back(work.place.copies, work.results_directory)
     results.mask(work.results_directory, masked)
     declared = bool(interface.outputs.variables)
     around = results.Circumstances(

@@ -199,6 +199,7 @@ def variables(work: Work) -> templates.Variables:
         per_retry_unique_key=naming.per_retry_unique_key(work.name),
         namespace=f"{work.run.id.project}-{work.run.id.domain}",
         inputs=work.inputs(),
+        bucket=work.run.services.settings.bucket,
         task_template_path=write_template,
     )
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from flytelite.config import Settings
 from flytelite.engine import data, naming
-from flytelite.server.admin.strings import Change, in_message, strings_of
+from flytelite.strings import Change, in_message, strings_of
 
 OBJECT_DEPTH = 3
 """A directory of raw data, or of an upload, lies at least so deep in the bucket; above are places of many."""

@@ -25,12 +25,12 @@ from flytelite.server.admin.execution_tables import EXECUTIONS
 from flytelite.server.admin.identifiers import execution_key
 from flytelite.server.admin.snapshot_tables import Entry
 from flytelite.server.admin.snapshots import Selection, Snapshots
-from flytelite.server.admin.strings import Change
 from flytelite.server.archive import Manifest
 from flytelite.server.archive_images import ArchiveImages
 from flytelite.server.data_files import DataFiles, files_below, rewrite, strings_in_files
 from flytelite.server.store.disk import refusal
 from flytelite.server.store.interface import Store
+from flytelite.strings import Change
 
 UPLOADS = "uploads"
 """Where files are in the making; emptied when a server starts."""

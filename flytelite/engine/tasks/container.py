@@ -9,15 +9,15 @@ import asyncio
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flyteidl.core import tasks_pb2
+from flyteidl.core import literals_pb2, tasks_pb2
 
 from flytelite.engine import data
 from flytelite.engine.environments.choice import OWN, Environment
 from flytelite.engine.executors.interface import Command
-from flytelite.engine.tasks import bundles, templates
+from flytelite.engine.tasks import bundles, private_inputs, templates
 from flytelite.engine.tasks.refusals import BadTaskFormat
 from flytelite.engine.trash import Trash
 
@@ -52,6 +52,11 @@ class Place:
         return self.attempt / "outputs"
 
     @property
+    def copies(self) -> Path:
+        """Copies of the stored files among the inputs."""
+        return self.attempt / "copies"
+
+    @property
     def packages(self) -> Path:
         """The packages that the attempt alone has."""
         return self.attempt / "packages"
@@ -75,7 +80,7 @@ class Place:
     def clear(self, trash: Trash) -> None:
         """Remove what only the running process needed; the log and the exit record stay."""
         data.remove_tree(self.secrets)
-        for directory in (self.work, self.temporary, self.packages, self.inputs, self.outputs):
+        for directory in (self.work, self.temporary, self.packages, self.inputs, self.outputs, self.copies):
             trash.discard(directory)
 
 
@@ -128,9 +133,10 @@ def _prepare(
 ) -> _Prepared:
     """All that blocks but is quick, in one turn of a thread."""
     Path(variables.output_prefix).mkdir(parents=True, exist_ok=True)
+    place.make()
+    variables = _with_private_inputs(variables, place)
     argv = templates.render([*container.command, *container.args], variables)
     fast = bundles.parse(argv)
-    place.make()
     if where.files is not None:
         shutil.copytree(where.files, place.work, symlinks=True, dirs_exist_ok=True)
     if fast is None:
@@ -141,6 +147,23 @@ def _prepare(
         return _Prepared([bundles.FAST_EXECUTE, *options, "--", *fast.wrapped], has_code=True)
     code = cache.place_known(fast.distribution, place.work) if fast.distribution else None
     return _Prepared(fast.command, has_code=True, missing="" if code else fast.distribution, code=code)
+
+
+def _with_private_inputs(variables: templates.Variables, place: Place) -> templates.Variables:
+    """The variables with inputs that the attempt may change; what is too large for that is told in its log."""
+    copies, too_large = private_inputs.copy(variables.inputs, variables.bucket, place.copies)
+    if too_large:
+        with place.log.open("a", encoding="utf-8") as log:
+            for stored in too_large:
+                log.write(f"flytelite: {stored} is too large to be copied: do not change it, others may read it too\n")
+    if not copies:
+        return variables
+    path = place.copies / data.INPUTS
+    # The file holds the inputs of all elements of a map task, the variables those of this one.
+    whole = data.read_message(Path(variables.input), literals_pb2.LiteralMap, limit=None) or literals_pb2.LiteralMap()
+    path.write_bytes(private_inputs.replace(whole, copies).SerializeToString(deterministic=True))
+    inputs = private_inputs.replace(variables.inputs, copies)
+    return replace(variables, input=str(path), input_prefix=str(place.copies), inputs=inputs)
 
 
 def with_temporary(env: Mapping[str, str], place: Place) -> dict[str, str]:

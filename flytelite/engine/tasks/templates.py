@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from flyteidl.core import literals_pb2
@@ -27,7 +28,10 @@ class UnknownInput(Exception):
 
 @dataclass(frozen=True)
 class Variables:
-    """The values of one attempt. ``task_template_path`` writes the template's file when it is first asked for."""
+    """The values of one attempt. ``task_template_path`` writes the template's file when it is first asked for.
+
+    ``bucket`` is where stored files are.
+    """
 
     input: str
     input_prefix: str
@@ -38,6 +42,7 @@ class Variables:
     per_retry_unique_key: str
     namespace: str
     inputs: literals_pb2.LiteralMap
+    bucket: Path
     task_template_path: Callable[[], str]
 
 

@@ -24,8 +24,8 @@ from flytelite.server.admin.literal_maps import LITERAL_MAPS, SCHEME, document_o
 from flytelite.server.admin.registry_tables import LAUNCH_PLANS, TASKS, WORKFLOWS
 from flytelite.server.admin.snapshot_tables import CARRIED, OF_EXECUTION, Entry, execution_of
 from flytelite.server.admin.snapshots import LITERAL_MAP, Place, closure_holders
-from flytelite.server.admin.strings import Change, in_document, in_message
 from flytelite.server.store.interface import Condition, Document, Operator, Store
+from flytelite.strings import Change, in_document, in_message
 
 _ENTITIES = {TASKS.name: "task", WORKFLOWS.name: "workflow", LAUNCH_PLANS.name: "launch plan"}
 _NEEDED = {

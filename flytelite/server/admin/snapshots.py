@@ -31,9 +31,9 @@ from flytelite.server.admin.snapshot_tables import (
     description_key,
     named_entity_key,
 )
-from flytelite.server.admin.strings import strings_of
 from flytelite.server.pace import Pace
 from flytelite.server.store.interface import Condition, Operator, Query, Store
+from flytelite.strings import strings_of
 
 Id: TypeAlias = identifier_pb2.WorkflowExecutionIdentifier
 Place = tuple[str, str]

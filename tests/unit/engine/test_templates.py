@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgpack
 import pytest
 from flyteidl.core import literals_pb2
@@ -23,6 +25,7 @@ def variables(**changes) -> Variables:
         "per_retry_unique_key": "x_n0_0",
         "namespace": "p-d",
         "inputs": literals_pb2.LiteralMap(literals={"a": primitive(integer=3)}),
+        "bucket": Path("/bucket"),
         "task_template_path": lambda: "/m/n0/data/task.pb",
     }
     return Variables(**{**values, **changes})

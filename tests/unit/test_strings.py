@@ -10,7 +10,7 @@ from flyteidl.core import literals_pb2, tasks_pb2
 from google.protobuf import json_format
 
 from flytelite.server.admin.arrivals import relocation
-from flytelite.server.admin.strings import in_document, in_message, strings_of
+from flytelite.strings import in_document, in_message, strings_of
 
 
 def task() -> tasks_pb2.TaskTemplate:
