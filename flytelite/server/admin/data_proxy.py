@@ -48,6 +48,7 @@ class DataProxy:
     ) -> dataproxy_pb2.CreateUploadLocationResponse:
         """CreateUploadLocation: the same request names the same object, unless it leaves the file's name open.
 
+        Slashes around a part of the key do not count (flytestdlib/storage/url_path.go).
         Raises InvalidArgument, and AlreadyExists when a fully named object exists with other content.
         """
         if not request.project or not request.domain:
@@ -57,7 +58,7 @@ class DataProxy:
         root = request.filename_root or b32encode(request.content_md5).decode()
         name = request.filename or "".join(secrets.choice(NAME_ALPHABET) for _ in range(RANDOM_NAME_LENGTH))
         parts = (request.org, request.project, request.domain, root, name)
-        uri = self._objects.native_url("/".join(part for part in parts if part))
+        uri = self._objects.native_url("/".join(part.strip("/") for part in parts if part))
         if request.filename and request.filename_root:
             self._check_replaceable(uri, request.content_md5)
         expires_in = self._expiry(request.expires_in if request.HasField("expires_in") else None)

@@ -20,6 +20,7 @@ from flytelite.server.admin.validation import (
     limit,
     named_entity_identifier,
     resource_type,
+    with_default_type,
 )
 from flytelite.server.store.interface import Condition, Operator, Store
 
@@ -74,9 +75,10 @@ class DescriptionEntities:
 
     def get(self, request: common_pb2.ObjectGetRequest) -> description_entity_pb2.DescriptionEntity:
         """GetDescriptionEntity. Raises InvalidArgument, NotFound."""
-        resource_type(request.id.resource_type)
-        identifier_fields(request.id)
-        record = self._records.get(_key(request.id))
+        id = with_default_type(request.id, identifier_pb2.TASK)
+        resource_type(id.resource_type)
+        identifier_fields(id)
+        record = self._records.get(_key(id))
         if record is None:
             raise NotFound("entry not found")
         return record.message

@@ -77,7 +77,7 @@ class NodeExecutions:
         self, request: node_execution_pb2.NodeExecutionForTaskListRequest
     ) -> node_execution_pb2.NodeExecutionList:
         """ListNodeExecutionsForTask. Raises InvalidArgument, and NotFound for an unknown task execution."""
-        id = request.task_execution_id
+        id = validation.with_task_type(request.task_execution_id)
         validation.task_execution_identifier(id)
         validation.limit(request.limit)
         parent = task_execution_key(id)

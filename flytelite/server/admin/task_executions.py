@@ -36,7 +36,6 @@ from flytelite.server.admin.literal_maps import LiteralMaps, LiteralReader
 from flytelite.server.admin.objects import Objects
 from flytelite.server.admin.records import Record, Records
 from flytelite.server.admin.registry_tables import TASK, TASKS
-from flytelite.server.admin.validation import with_default_type
 from flytelite.server.store.interface import Condition, Operator, Query, Store, Table
 
 Keys = Callable[[Sequence[Condition]], builtins.list[str]]
@@ -101,10 +100,7 @@ class TaskExecutions:
         return [record.message for record in records]
 
     def _existing(self, asked: identifier_pb2.TaskExecutionIdentifier) -> task_execution_pb2.TaskExecution:
-        id = identifier_pb2.TaskExecutionIdentifier()
-        id.CopyFrom(asked)
-        if id.HasField("task_id"):
-            id.task_id.CopyFrom(with_default_type(id.task_id, identifier_pb2.TASK))
+        id = validation.with_task_type(asked)
         validation.task_execution_identifier(id)
         found = self.find(id)
         if found is None:

@@ -82,6 +82,15 @@ def with_default_type(id: identifier_pb2.Identifier, default: int) -> identifier
     return filled
 
 
+def with_task_type(asked: identifier_pb2.TaskExecutionIdentifier) -> identifier_pb2.TaskExecutionIdentifier:
+    """The identifier, with TASK as its task's resource type when that names none: no path of a REST call can."""
+    id = identifier_pb2.TaskExecutionIdentifier()
+    id.CopyFrom(asked)
+    if id.HasField("task_id"):
+        id.task_id.CopyFrom(with_default_type(id.task_id, identifier_pb2.TASK))
+    return id
+
+
 def entity_identifier(id: identifier_pb2.Identifier, expected: int) -> None:
     """A full identifier (flyteidl.core.Identifier) of the ``expected`` resource type."""
     if not id.ByteSize():

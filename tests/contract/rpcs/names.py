@@ -134,7 +134,7 @@ def _description() -> Iterator[Row]:
     other = changed(request, id__version="v2")
     yield fails(DESCRIPTION, "another version", other, Code.NOT_FOUND, EMPTY, given=HAVE_TASK)
     untyped = changed(request, id__resource_type=None)
-    yield refused(DESCRIPTION, "no type", untyped, "invalid value for resource_type")
+    yield succeeds(DESCRIPTION, "no type", untyped, {"id": TASK}, given=HAVE_TASK)
     yield refused(DESCRIPTION, "no id", {}, "invalid value for resource_type")
     yield from identifier_part_errors(DESCRIPTION, request)
 

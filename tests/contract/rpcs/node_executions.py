@@ -154,6 +154,8 @@ def _list_errors() -> Iterator[Row]:
 def _list_for_task() -> Iterator[Row]:
     request = {"task_execution_id": ATTEMPT, "limit": 10}
     yield succeeds(LIST_FOR_TASK, "all", request, _nodes("n0-0-dn1"), given=HAVE_CHILDREN)
+    untyped = changed(request, task_execution_id__task_id__resource_type=None)
+    yield succeeds(LIST_FOR_TASK, "no type", untyped, _nodes("n0-0-dn1"), given=HAVE_CHILDREN)
     yield succeeds(LIST_FOR_TASK, "none", request, _nodes(), given=HAVE_ATTEMPT)
     yield limit_error(LIST_FOR_TASK, request)
     unknown = changed(request, task_execution_id__retry_attempt=9)

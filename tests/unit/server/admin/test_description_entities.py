@@ -35,6 +35,11 @@ def test_a_description_comes_back_under_its_identifier(descriptions):
     assert found.source_code.link == "https://example.com"
 
 
+def test_without_a_type_a_task_is_meant(descriptions):
+    descriptions.put(identifier(), description("short"))
+    assert descriptions.get(common_pb2.ObjectGetRequest(id=identifier(resource_type=0))).short_description == "short"
+
+
 def test_parts_that_are_empty_are_still_there(descriptions):
     descriptions.put(identifier(), description_entity_pb2.DescriptionEntity())
     found = descriptions.get(common_pb2.ObjectGetRequest(id=identifier()))
@@ -60,7 +65,7 @@ def test_requests_that_cannot_be_answered(descriptions):
     with pytest.raises(NotFound, match=r"^entry not found$"):
         descriptions.get(common_pb2.ObjectGetRequest(id=identifier()))
     with pytest.raises(InvalidArgument, match=r"^invalid value for resource_type$"):
-        descriptions.get(common_pb2.ObjectGetRequest(id=identifier(resource_type=0)))
+        descriptions.get(common_pb2.ObjectGetRequest())
     with pytest.raises(InvalidArgument, match=r"^missing version$"):
         descriptions.get(common_pb2.ObjectGetRequest(id=identifier("")))
     nameless = common_pb2.NamedEntityIdentifier(project=P, domain=D)

@@ -53,6 +53,10 @@ class TestUpload:
             assert len(Path(uri).name) == 20
         assert not upload(admin, filename_root="root").headers
 
+    def test_slashes_around_a_part_do_not_count(self, admin):
+        uri = upload(admin, filename_root="root", filename="file").native_url
+        assert upload(admin, filename_root="/root/", filename="file/").native_url == uri
+
     def test_a_fully_named_object_is_replaced_only_by_itself(self, admin):
         named = {"filename_root": "root", "filename": "dir/file"}
         uri = upload(admin, **named).native_url
