@@ -31,7 +31,7 @@ RULES: dict[str, dict[str, list[str]]] = {
     "2. the intent is on record before there is a process, and an attendant outlives the engine": {
         "unit/engine/test_invariants.py": ["test_an_intent_is_durable_before_its_process_is_started"],
         "unit/engine/test_subprocess_executor.py": ["test_another_engine_adopts_a_running_attempt"],
-        "unit/engine/executors/test_fork_executor.py": [
+        "unit/engine/executors/test_fork_losses.py": [
             "test_an_attempt_outlives_its_engine_and_is_adopted_and_the_fork_server_does_not"
         ],
     },
@@ -40,7 +40,7 @@ RULES: dict[str, dict[str, list[str]]] = {
             "test_adopting_settles_from_the_exit_record",
             "test_a_killed_shim_is_a_lost_attempt_and_its_task_ends",
         ],
-        "unit/engine/executors/test_fork_executor.py": ["test_a_killed_waiter_is_a_lost_attempt_and_its_task_ends"],
+        "unit/engine/executors/test_fork_losses.py": ["test_a_killed_waiter_is_a_lost_attempt_and_its_task_ends"],
     },
     "4. an output directory belongs to one attempt": {
         "e2e/test_restart.py": ["test_a_lost_attempt_is_run_again"],
@@ -96,7 +96,7 @@ RULES: dict[str, dict[str, list[str]]] = {
         "unit/server/admin/executions/test_workflow_events.py": ["test_what_has_ended_stays_ended"],
     },
     "14. the fork server is disposable": {
-        "unit/engine/executors/test_fork_executor.py": [
+        "unit/engine/executors/test_fork_losses.py": [
             "test_the_death_of_the_fork_server_harms_no_attempt_and_stops_no_new_one"
         ],
         "fault/test_fork_server.py": ["test_every_attempt_runs_once_whoever_is_killed"],
