@@ -58,7 +58,7 @@ ENDED = (WorkflowExecution.SUCCEEDED, WorkflowExecution.FAILED)
 class Told:
     """What clients asked for, what of it was acknowledged, and which ends they have seen.
 
-    ``described`` is the last description that was acknowledged, and the last that was tried.
+    ``described`` is the last description that was acknowledged or read, and the last that was tried.
     """
 
     tried: set[tuple[str, str]] = field(default_factory=set)
@@ -173,7 +173,9 @@ def check(admin: AdminServiceStub, told: Told, version: str) -> None:
     told.call("task", version, admin.CreateTask, task_request(version))
     told.ended = ended
     entity = admin.GetNamedEntity(common_pb2.NamedEntityGetRequest(resource_type=identifier_pb2.TASK, id=COPY))
-    assert int(entity.metadata.description or 0) in told.described
+    described = int(entity.metadata.description or 0)
+    assert described in told.described
+    told.described = described, described
 
 
 def check_end(admin: AdminServiceStub, name: str, number: int) -> None:
