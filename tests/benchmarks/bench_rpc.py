@@ -266,6 +266,8 @@ def main() -> None:
     if arguments.empty or arguments.empty_synced:
         asyncio.run(serve_empty(arguments.empty_synced))
         return
+    if arguments.keep:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.keep) as made:
         place = Path(made)
         if "reads" in arguments.only:
