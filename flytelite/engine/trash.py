@@ -1,19 +1,26 @@
 """Removing what attempts leave behind, which takes longer than a short attempt can wait for.
 
-Directories are moved out of the way at once, and removed by one thread. When so many wait for it that it does not keep
-up, whoever brings another one removes that. What an engine did not get to is removed when the next one starts.
+Directories are moved out of the way at once, and those of a moment are removed together. When so many wait for it that
+it does not keep up, whoever brings another one removes that. What an engine did not get to is removed when the next one
+starts.
 """
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import shutil
+import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 
 MOST_WAITING = 256
-"""So many directories may wait for the thread: hours of short attempts must fill neither the disk nor the memory."""
+"""So many directories may wait to be removed: hours of short attempts must fill neither the disk nor the memory."""
+
+LINGER_SECONDS = 0.5
+"""How long the first one waits for others."""
 
 
 class Trash:
@@ -21,33 +28,65 @@ class Trash:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._thread = ThreadPoolExecutor(1, "flytelite-trash")
-        self._room = threading.Semaphore(MOST_WAITING)
+        self._prefix = secrets.token_hex(8)
+        self._numbers = itertools.count()
+        self._waiting: SimpleQueue[Path | None] = SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="flytelite-trash", daemon=True)
+        self._thread.start()
 
     def sweep(self) -> None:
-        """Remove what an engine left; only one engine has the directory. Returns at once."""
-        self._thread.submit(shutil.rmtree, self.directory, ignore_errors=True)
+        """Remove what an engine left; only one engine has the directory. Returns before that is done."""
+        for left in self.directory.glob("*"):
+            self._waiting.put(left)
 
     def discard(self, path: Path) -> None:
         """Take a directory away; nothing if there is none. Blocks, mostly shortly; what cannot be removed stays."""
-        target = self.directory / secrets.token_hex(8)
-        if not path.exists():
-            return
+        target = self.directory / f"{self._prefix}-{next(self._numbers)}"
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
+            self._move(path, target)
+        except FileNotFoundError:
+            return
         except OSError:  # for example a disk that is full
             shutil.rmtree(path, ignore_errors=True)
             return
-        if self._room.acquire(blocking=False):
-            self._thread.submit(self._remove, target)
+        if self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(target)
         else:
             shutil.rmtree(target, ignore_errors=True)
 
     def close(self) -> None:
         """Remove what there is. Blocks."""
-        self._thread.shutdown()
+        self._closing.set()
+        self._waiting.put(None)
+        self._thread.join()
 
-    def _remove(self, target: Path) -> None:
-        shutil.rmtree(target, ignore_errors=True)
-        self._room.release()
+    def _move(self, path: Path, target: Path) -> None:
+        try:
+            path.rename(target)
+        except FileNotFoundError:
+            if not path.exists():
+                raise
+            self.directory.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+
+    def _run(self) -> None:
+        while (target := self._waiting.get()) is not None:
+            self._closing.wait(LINGER_SECONDS)
+            targets = [target]
+            while len(targets) < MOST_WAITING and not self._waiting.empty():
+                target = self._waiting.get()
+                if target is None:
+                    self._waiting.put(None)
+                    break
+                targets.append(target)
+            _remove(targets)
+
+
+def _remove(targets: Sequence[Path]) -> None:
+    """Remove directories, by a process of the system's: in this one, all else would wait for each call in turn."""
+    try:
+        subprocess.run(["rm", "-rf", "--", *targets], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    except OSError:  # there is no such program
+        for target in targets:
+            shutil.rmtree(target, ignore_errors=True)

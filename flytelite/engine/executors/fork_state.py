@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
 import random
 import signal
 import sys
@@ -32,7 +33,8 @@ def fresh_state() -> None:
     numbers = sys.modules.get("numpy.random")
     if numbers is not None:
         numbers.seed()
-    tempfile.tempdir = None
+    # The engine has just made it. tempfile would find out by making a file there, and removing it.
+    tempfile.tempdir = os.environ.get("TMPDIR")
     if connector_loop() is not None:
         sys.modules[CONNECTORS].localconnector_loop = asyncio.new_event_loop()  # type: ignore[attr-defined]
     fresh_context()
