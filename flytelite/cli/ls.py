@@ -57,6 +57,9 @@ class Query:
     execution: str
 
 
+FILTER_EXAMPLE = "eq(phase,FAILED)+eq(workflow.name,w)"
+
+
 @dataclass(frozen=True)
 class Listing:
     """How one kind is fetched and shown."""
@@ -79,15 +82,15 @@ def command(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many. Default: 20, and all nodes of an execution.")
     ] = None,
-    filter: Annotated[
-        str, typer.Option("--filter", help="Flyte's filter language, e.g. 'eq(phase,FAILED)+eq(workflow.name,w)'.")
-    ] = "",
+    filter: Annotated[str, typer.Option("--filter", help=f"Flyte's filter language, e.g. {FILTER_EXAMPLE!r}.")] = "",
     output: Annotated[Format, typer.Option("-o", "--output", help="How to print it.")] = Format.TABLE,
     endpoint: EndpointFlag = None,
     verbose: Verbose = False,
 ) -> None:
     """List executions, workflows, tasks, launch plans, active schedules, projects, or the nodes of an execution."""
-    from flytelite.cli.client import Client
+    import grpc
+
+    from flytelite.cli.client import Client, RpcFailure
     from flytelite.cli.endpoint import discover
 
     if (kind is Kind.NODES) != bool(execution):
@@ -98,7 +101,12 @@ def command(
         )
     listing = LISTINGS[kind]
     with Client(discover(endpoint)) as client:
-        items = list(listing.fetch(client, Query(project, domain, limit or listing.limit, filter, execution)))
+        try:
+            items = list(listing.fetch(client, Query(project, domain, limit or listing.limit, filter, execution)))
+        except RpcFailure as failure:
+            if not filter or failure.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            raise Usage(f"--filter {filter!r}: {failure.sentence}; filters look like {FILTER_EXAMPLE!r}") from failure
     if output is Format.TABLE:
         _print_table(listing.columns, [listing.row(item) for item in items])
     elif output is Format.NAME:
