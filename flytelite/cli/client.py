@@ -25,6 +25,7 @@ from flytelite.cli.failure import Failure
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 TIMEOUT = 60.0
+ANSWER_SECONDS = 5.0
 PAGE = 100
 
 
@@ -76,7 +77,7 @@ class Client:
     def failure(self, error: grpc.RpcError) -> Failure:
         """What a person should read for an error of this connection."""
         code, details = error.code(), error.details() or ""
-        if code != grpc.StatusCode.UNAVAILABLE:
+        if code != grpc.StatusCode.UNAVAILABLE or self._answers():  # a server whose disk refuses says so too
             return RpcFailure(details or f"the server answered {code.name}", code)
         where = f"{self.endpoint.authority} (from {self.endpoint.source})"
         if not self.endpoint.insecure and "SSL" in details.upper():
@@ -87,6 +88,13 @@ class Client:
         return Failure(
             f"no server answers at {where}; start one with `flytelite up`, or name another with --endpoint HOST:PORT"
         )
+
+    def _answers(self) -> bool:
+        try:
+            self.admin.GetVersion(version_pb2.GetVersionRequest(), timeout=ANSWER_SECONDS)
+        except grpc.RpcError:
+            return False
+        return True
 
     def version(self) -> str:
         """The control plane's version."""

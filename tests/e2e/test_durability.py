@@ -26,6 +26,23 @@ def test_an_ephemeral_server_leaves_nothing(flytelite: Any, tmp_path: Path) -> N
     assert not (tmp_path / ".flytelite").exists()
 
 
+def test_commands_say_what_a_server_with_a_damaged_store_says(launch: Any, flytelite: Any, tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text("from flytekit import task\n\n\n@task\ndef one() -> int:\n    return 1\n")
+    first = launch(tmp_path / "data")
+    for version in ("v1", "v2"):  # what is damaged at the end was not written wholly, and is dropped
+        flytelite("register", "--endpoint", first.endpoint, "--version", version, "flow.py", cwd=tmp_path)
+    first.stop()
+    (journal,) = (tmp_path / "data/store").glob("*.jsonl")
+    content = bytearray(journal.read_bytes())
+    content[content.index(b"\n") + 100] ^= 1  # in the second line
+    journal.write_bytes(content)
+    second = launch(tmp_path / "data")
+    refused = flytelite("run", "--endpoint", second.endpoint, "flow.py", "one", cwd=tmp_path, code=1).stdout
+    assert f"nothing can be changed: {journal}" in refused
+    assert "docs/store.md" in refused
+    assert "no server answers" not in refused
+
+
 def test_relaxed_durability_survives_a_kill(launch: Any, connect: Any, wait_until: Any, tmp_path: Path) -> None:
     first = launch(tmp_path / "data", "--durability", "relaxed")
     wait_until(lambda: "power loss may cost the last second" in first.printed(), "the warning")
