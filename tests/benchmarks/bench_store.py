@@ -16,18 +16,17 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import durable_puts
 import grpc
 import orjson
 from flyteidl.admin import common_pb2, event_pb2
@@ -42,7 +41,7 @@ from flytelite.server.objects import Bucket
 from flytelite.server.store.copier import Copier, Group, Pick
 from flytelite.server.store.directory import Directory
 from flytelite.server.store.disk import Disk
-from flytelite.server.store.interface import Query, TableSchema
+from flytelite.server.store.interface import TableSchema
 from flytelite.server.store.journal import JournalStore
 from flytelite.server.store.rows import Row
 
@@ -52,7 +51,7 @@ import copying
 NODES = 10
 SIZES = (1_000, 10_000, 100_000)
 NAME = "template0"
-LISTS, EVENTS, PUTS, ROUNDS, WRITERS, TURNS, NEW_FILTERS = 100, 500, 300, 7, 16, 3, 9
+LISTS, EVENTS, TURNS, NEW_FILTERS = 100, 500, 3, 9
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -311,53 +310,6 @@ async def events(control_plane: ControlPlane, store: JournalStore) -> dict[str, 
     }
 
 
-def beside_sqlite(place: Path, text: bytes) -> Iterator[tuple[str, float, float]]:
-    """Durable puts per second of both, by turns in one run: one after the other, and by 16 writers at once."""
-    document = orjson.loads(text)
-    for title, writers in (("one writer", 1), (f"{WRITERS} writers", WRITERS)):
-        ours, theirs = [], []
-        for number in range(ROUNDS):
-            ours.append(asyncio.run(journal_puts(place / f"journal-{writers}-{number}", document, writers)))
-            theirs.append(sqlite_puts(place / f"{writers}-{number}.sqlite", text.decode(), writers))
-        yield title, statistics.median(ours), statistics.median(theirs)
-
-
-async def journal_puts(place: Path, document: dict[str, Any], writers: int) -> float:
-    store = JournalStore.open(place)
-    table = store.table(TableSchema("node_executions"))
-
-    async def write(writer: int) -> None:
-        for number in range(PUTS):
-            table.put(f"{writer}/{number}", document)
-            await store.durable(store.position)
-
-    began = time.perf_counter()
-    await asyncio.gather(*map(write, range(writers)))
-    seconds = time.perf_counter() - began
-    assert len(table.keys(Query())) == writers * PUTS
-    await store.close()
-    return writers * PUTS / seconds
-
-
-def sqlite_puts(path: Path, text: str, writers: int) -> float:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("CREATE TABLE node_executions (key TEXT PRIMARY KEY, document TEXT)")
-    connection.close()
-
-    def write(writer: int) -> None:
-        own = sqlite3.connect(path, timeout=60, isolation_level=None)
-        own.execute("PRAGMA synchronous=FULL")
-        for number in range(PUTS):
-            own.execute("INSERT OR REPLACE INTO node_executions VALUES (?, ?)", (f"{writer}/{number}", text))
-        own.close()
-
-    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
-    return (
-        writers * PUTS / timed(lambda: [[thread.start() for thread in threads], [thread.join() for thread in threads]])
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
@@ -397,7 +349,7 @@ def main() -> None:
             return
         text = orjson.dumps(next(iter(template["node_executions"].values())))
         print(f"\n{'durable puts per second':32}{'flytelite':>12}{'SQLite':>12}{'ratio':>12}")
-        for title, ours, theirs in beside_sqlite(place, text):
+        for title, ours, theirs in durable_puts.beside_sqlite(place, text):
             print(f"{title:32}{ours:12.0f}{theirs:12.0f}{ours / theirs:12.2f}")
 
 

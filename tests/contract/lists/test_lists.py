@@ -19,9 +19,10 @@ from ..rpcs.server import Server
 from ..rpcs.ways import OverGrpc
 from ..rpcs.words import SCOPE
 from .columns import COLUMNS, LISTS, Kind, List
+from .drafts import DRAFTS
 from .model import listed
 from .requests import FUNCTIONS, OTHER, filters, write, written
-from .universe import DRAFTS, Universe, name_of
+from .universe import Universe, name_of
 
 REQUESTS = 4
 """Of each list in each universe."""

@@ -80,7 +80,7 @@ RULES: dict[str, dict[str, list[str]]] = {
     },
     "10. child executions are found again by their names": {
         "unit/engine/test_launch_plans.py": ["test_a_crash_while_a_child_runs"],
-        "unit/engine/connectors/test_jobs.py": ["test_the_jobs_of_a_map_are_watched_on_by_the_next_engine"],
+        "unit/engine/connectors/test_job_maps.py": ["test_the_jobs_of_a_map_are_watched_on_by_the_next_engine"],
     },
     "11. a reservation and what is put into the cache survive a restart": {
         "unit/engine/test_invariants.py": ["test_a_restarted_engine_has_its_own_reservation"],
