@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -60,15 +61,21 @@ class Entrypoint:
         import click
 
         parameters = self.parameters(arguments)
-        if parameters is not None:
-            context = click.Context(self.command, info_name=os.path.basename(program))
-            context.params = parameters
-            self.command.make_context = lambda *_, **__: context
-            carry_directly(parameters["inputs"], parameters["output_prefix"])
-        self.command.main(list(arguments), os.path.basename(program))
+        if parameters is None:
+            self.command.main(list(arguments), os.path.basename(program))
+            return
+        context = click.Context(self.command, info_name=os.path.basename(program))
+        context.params = parameters
+        self.command.make_context = lambda *_, **__: context
+        try:
+            with carried_directly(parameters["inputs"], parameters["output_prefix"]):
+                self.command.main(list(arguments), os.path.basename(program))
+        finally:
+            del self.command.make_context
 
 
-def carry_directly(inputs: str, outputs: str) -> None:
+@contextlib.contextmanager
+def carried_directly(inputs: str, outputs: str) -> Iterator[None]:
     """Have flytekit copy a task's inputs and results, when they are files of this machine, without its event loop.
 
     That takes a tenth of what a short task takes. Every other transfer, and one that fails, is left to flytekit.
@@ -98,3 +105,7 @@ def carry_directly(inputs: str, outputs: str) -> None:
         return put(self, local_path, remote_path, is_multipart, **options)
 
     FileAccessProvider.get_data, FileAccessProvider.put_data = get_data, put_data
+    try:
+        yield
+    finally:
+        FileAccessProvider.get_data, FileAccessProvider.put_data = get, put

@@ -17,31 +17,18 @@ import importlib
 import itertools
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from . import fork_task
+from . import fork_play
 from .fork_prepared import Prepared
 
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PRESENT, OF_FILE, EXCLUSIVE = 1 << 63, 1 << 61, 1 << 56
 PLAY_SECONDS = 10
-RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"
-
-MODULE = "rehearsal"
-TASK = """
-from flytekit import task
-
-@task
-def play(number: int) -> int:
-    return number
-"""
-
 MOST_AT_ONCE = 1024
 """So many ranges the system takes in one call."""
 
@@ -68,40 +55,18 @@ def rehearse(prepared: Prepared) -> list[Advice]:
 
     Where a user's module is imported by now, tasks do not do that any more: the one that is played does not either.
     """
-    place = tempfile.mkdtemp(prefix="flytelite-")
     try:
-        with open(f"{place}/{MODULE}.py", "w", encoding="utf-8") as file:
-            file.write(TASK)
-        imports = functools.partial(_import, place) if prepared.move is not None else None
-        return advices(_needed_by(lambda: _play(prepared, place), imports))
+        with fork_play.stage() as place:
+            imports = functools.partial(_import, place) if prepared.move is not None else None
+            return advices(_needed_by(lambda: fork_play.play(prepared, place), imports))
     except (OSError, ValueError):
         return []
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _import(place: str) -> None:
     sys.path.insert(0, place)
-    importlib.import_module(MODULE)
+    importlib.import_module(fork_play.MODULE)
     sys.path.remove(place)
-
-
-def _play(prepared: Prepared, place: str) -> None:
-    """Run a task that does next to nothing."""
-    from flyteidl.core import literals_pb2
-
-    inputs = literals_pb2.LiteralMap()
-    inputs.literals["number"].scalar.primitive.integer = 1
-    with open(f"{place}/inputs.pb", "wb") as file:
-        file.write(inputs.SerializeToString())
-    options = {"--inputs": f"{place}/inputs.pb", "--output-prefix": f"{place}/out", "--resolver": RESOLVER}
-    options |= {"--raw-output-data-prefix": f"{place}/raw", "--checkpoint-path": f"{place}/raw/c"}
-    argv = [f"{place}/pyflyte-execute", *(part for option in options.items() for part in option)]
-    argv += ["--", "task-module", MODULE, "task-name", "play"]
-    env = {**os.environ, "FLYTE_INTERNAL_EXECUTION_ID": MODULE, "TMPDIR": place, "PYTHONPATH": place}
-    prepared.loop_start()
-    fork_task.become(prepared, argv, env, place)
-    fork_task.call(prepared, argv)
 
 
 def _needed_by(play: Callable[[], object], prepare: Callable[[], object] | None = None) -> list[Range]:

@@ -39,7 +39,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from . import fork_import, fork_prepared, fork_rehearsal, fork_task, shim, waiter
+from . import fork_immortals, fork_import, fork_practice, fork_prepared, fork_rehearsal, fork_task, shim, waiter
 from .fork_prepared import Prepared
 
 ATTEMPT = b"+"
@@ -50,7 +50,14 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Import flytekit and serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    greet(control, fork_prepared.prepare)
+    greet(control, _practised)
+
+
+def _practised() -> Prepared:
+    prepared = fork_prepared.prepare()
+    fork_practice.practise(prepared)
+    fork_immortals.immortalise(fork_rehearsal.rehearse(prepared))
+    return prepared
 
 
 def greet(control: socket.socket, prepare: Callable[[], Prepared]) -> NoReturn:

@@ -48,9 +48,11 @@ def connector_loop() -> asyncio.AbstractEventLoop | None:
 
 def fresh_context() -> None:
     """Do again what flytekit does when it is imported and that depends on the environment or makes directories."""
-    from flytekit.configuration import Config, DataConfig
+    from flytekit.configuration import Config, DataConfig, file
     from flytekit.core import context_manager, data_persistence
 
+    if hasattr(file.get_config_file, "cache_clear"):
+        file.get_config_file.cache_clear()  # the environment and the working directory say which
     place = tempfile.mkdtemp(prefix="flyte-")
     data_persistence.flyte_tmp_dir = place
     # Threads of users find their working directory below it.

@@ -44,11 +44,15 @@ def both(forks, make):
 
 
 def test_a_forked_task_finds_what_a_new_process_would(forks, workshop):
-    (outcome, forked), (expected, plain) = both(forks, lambda: workshop.bench("describe", env={"TZ": "Asia/Tokyo"}))
+    configuration = workshop.root / "configuration.yaml"
+    configuration.write_text("admin:\n  endpoint: dns:///elsewhere:81\n")
+    env = {"TZ": "Asia/Tokyo", "FLYTECTL_CONFIG": str(configuration)}
+    (outcome, forked), (expected, plain) = both(forks, lambda: workshop.bench("describe", env=env))
     assert (outcome.exit_code, expected.exit_code) == (0, 0)
     found, wanted = json.loads(forked.result), json.loads(plain.result)
     assert found == wanted
     assert found["zone"][1] == 9
+    assert found["endpoint"] == "elsewhere:81"
     assert found["working"] == [True, True]
     assert found["temporary"] == found["sandbox"].rstrip("/") == "DIR/tmp"
 

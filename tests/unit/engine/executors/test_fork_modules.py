@@ -52,6 +52,29 @@ def test_attempts_begin_where_one_import_ended(run):
     assert result.endswith("False, [1])")  # nor was anything imported that is imported when it is needed
 
 
+def test_what_users_make_ends_when_nobody_refers_to_it(run):
+    start = """
+        import weakref
+        class Made:
+            ends = 0
+            def __del__(self):
+                Made.ends += 1
+        MADE = Made()
+        SEEN = weakref.ref(MADE)
+        def give_up():
+            global MADE
+            MADE = None
+            return SEEN()
+    """
+
+    async def test(versions):
+        code = versions.make(told(start, "give_up(), Made.ends"))
+        assert await versions.warm(code) == ""
+        return (await versions.attempt(code)).result
+
+    assert run(test) == "(None, 1)"
+
+
 PACKAGE = {
     "told.py": """
         import pathlib, os, sys, inspect

@@ -30,6 +30,10 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
     "flytekit's default context, logging, streams, cwd, path, argv, umask, __main__, signals, descriptors": {
         "test_fork_executor.py": ["test_a_forked_task_finds_what_a_new_process_would"],
     },
+    "what the fork server played itself, and objects that never end": {
+        "test_fork_practice.py": ["test_a_process_that_has_practised_is_as_it_was_but_for_its_code"],
+        "test_fork_modules.py": ["test_what_users_make_ends_when_nobody_refers_to_it"],
+    },
     "one attempt's changes to its process": {
         "test_fork_executor.py": ["test_no_attempt_sees_what_another_did_to_its_process"],
     },

@@ -18,7 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flytekit import current_context, map_task, task, workflow
-from flytekit.core.context_manager import FlyteContextManager
+from flytekit.configuration import PlatformConfig
+from flytekit.core.context_manager import FlyteContextManager, FlyteEntities
+from flytekit.core.type_engine import TypeEngine
 from flytekit.utils.asyn import run_sync
 
 
@@ -65,6 +67,9 @@ def describe(text: str) -> str:
             "sandbox": str(FlyteContextManager.current_context().file_access.local_sandbox_dir).split("flyte")[0],
             "working": [_works_in_its_own_directory(), _in_thread(_works_in_its_own_directory)],
             "execution": current_context().execution_id.name,
+            "endpoint": PlatformConfig.auto().endpoint,
+            "entities": [entity.name for entity in FlyteEntities.entities],
+            "transformers": sorted(str(one).partition(" at ")[0] for one in TypeEngine._REGISTRY),
             "collector": [__import__("gc").isenabled(), __import__("gc").get_threshold()],
         }
     )
