@@ -24,10 +24,15 @@ LINGER_SECONDS = 0.5
 
 
 class Trash:
-    """What is to be removed, below ``directory``, which has to be on the file system of what is thrown away."""
+    """What is to be removed, below ``directory``, which has to be on the file system of what is thrown away.
 
-    def __init__(self, directory: Path) -> None:
+    ``most_waiting`` is a number of directories, ``linger`` a time in seconds.
+    """
+
+    def __init__(self, directory: Path, *, most_waiting: int = MOST_WAITING, linger: float = LINGER_SECONDS) -> None:
         self.directory = directory
+        self.most_waiting = most_waiting
+        self.linger = linger
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count()
         self._waiting: SimpleQueue[Path | None] = SimpleQueue()
@@ -50,7 +55,7 @@ class Trash:
         except OSError:  # for example a disk that is full
             shutil.rmtree(path, ignore_errors=True)
             return
-        if self._waiting.qsize() < MOST_WAITING:
+        if self._waiting.qsize() < self.most_waiting:
             self._waiting.put(target)
         else:
             shutil.rmtree(target, ignore_errors=True)
@@ -72,9 +77,9 @@ class Trash:
 
     def _run(self) -> None:
         while (target := self._waiting.get()) is not None:
-            self._closing.wait(LINGER_SECONDS)
+            self._closing.wait(self.linger)
             targets = [target]
-            while len(targets) < MOST_WAITING and not self._waiting.empty():
+            while len(targets) < self.most_waiting and not self._waiting.empty():
                 target = self._waiting.get()
                 if target is None:
                     self._waiting.put(None)
