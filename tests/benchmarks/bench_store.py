@@ -310,9 +310,17 @@ async def events(control_plane: ControlPlane, store: JournalStore) -> dict[str, 
     }
 
 
+def _size(text: str) -> int:
+    if int(text) < SIZES[0]:
+        raise argparse.ArgumentTypeError(
+            f"{text} executions are too few for pages in the middle of a list: at least {SIZES[0]}"
+        )
+    return int(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--sizes", type=_size, nargs="+", default=SIZES)
     parser.add_argument("--place", type=Path, help="A directory on the disk to measure.")
     parser.add_argument("--keep", type=Path, help="Where the stores stay, to be measured again; made if need be.")
     parser.add_argument("--compaction", action="store_true", help="Measure how long requests wait meanwhile instead.")
