@@ -14,6 +14,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any
 
 KEYS = frozenset({"python", "venv", "requirements"})
 ANY = "*"
+VERSION = re.compile(r"\d+(\.\d+)*")
+INCLUDES = re.compile(r"(-r|-c|-e|--requirement|--constraint|--editable)[ =]\s*(.+)")
 
 
 @dataclass(frozen=True)
@@ -81,22 +84,32 @@ def _rule(pattern: str, content: Any, base: Path) -> ImageRule:
     if "venv" in content and len(content) > 1:
         raise ValueError(f"{pattern}: venv stands alone; python and requirements are for an environment to be made")
     python, venv, requirements = (content.get(key, "") for key in ("python", "venv", "requirements"))
-    if "requirements" in content and not requirements:
+    if "venv" in content and not venv:
+        raise ValueError(f"{pattern}: venv is the path of a virtual environment")
+    if "requirements" in content and (not requirements or not isinstance(requirements, (list, str))):
         raise ValueError(f"{pattern}: requirements is a list such as [pandas], or the path of a file")
     if isinstance(requirements, list):
-        requirements = tuple(str(item) for item in requirements)
+        requirements = tuple(_requirement(str(item), base) for item in requirements)
     elif requirements:
         requirements = _path(str(requirements), base)
     # A number such as 3.10 loses its last digit in YAML.
     if isinstance(python, float):
-        raise TypeError(f"{pattern}: write the version in quotes: python: '{python}'")
+        raise TypeError(f"{pattern}: write the version in quotes, such as python: '3.11', and not {python}")
     is_version = bool(requirements) and os.sep not in str(python)
+    if python and not requirements and VERSION.fullmatch(str(python)):
+        raise ValueError(f"{pattern}: python {python} needs requirements; without them python is an interpreter's path")
     return ImageRule(
         pattern,
         python=str(python) if is_version or not python else _path(str(python), base),
         venv=_path(str(venv), base) if venv else "",
         requirements=requirements or (),
     )
+
+
+def _requirement(line: str, base: Path) -> str:
+    """A line of requirements; what it includes is beside the file, not where the tool happens to run."""
+    found = INCLUDES.fullmatch(line.strip())
+    return f"{found[1]} {_path(found[2], base)}" if found and "://" not in found[2] else line
 
 
 def _path(text: str, base: Path) -> str:

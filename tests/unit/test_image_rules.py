@@ -56,6 +56,7 @@ def test_paths_are_relative_to_the_file() -> None:
             "b": {"python": "/opt/b/bin/python"},
             "c": {"requirements": ["pandas"], "python": "3.11"},
             "d": {"requirements": "d.txt"},
+            "e": {"requirements": ["-r e.txt", "--constraint=/c.txt", "-e git+https://e", "-i x"]},
         },
         BASE,
     )
@@ -64,8 +65,9 @@ def test_paths_are_relative_to_the_file() -> None:
         ImageRule("b", python="/opt/b/bin/python"),
         ImageRule("c", python="3.11", requirements=("pandas",)),
         ImageRule("d", requirements="/project/d.txt"),
+        ImageRule("e", requirements=("-r /project/e.txt", "--constraint /c.txt", "-e git+https://e", "-i x")),
     )
-    assert [rule.makes_environment for rule in rules] == [False, False, True, True]
+    assert [rule.makes_environment for rule in rules] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,9 @@ def test_paths_are_relative_to_the_file() -> None:
         ({"a": "envs/a"}, "python, venv or requirements"),
         ({"a": {"venv": "x", "python": "y"}}, "venv stands alone"),
         ({"a": {"requirements": []}}, "a list such as"),
+        ({"a": {"requirements": {"pandas": "1"}}}, "a list such as"),
+        ({"a": {"venv": None}}, "venv is the path"),
+        ({"a": {"python": "3.12"}}, "python 3.12 needs requirements"),
         ({"a": {"requirements": ["x"], "python": 3.1}}, "in quotes"),
         (["a"], "it is a mapping"),
     ],

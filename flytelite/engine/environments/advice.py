@@ -31,16 +31,24 @@ def advice(message: str, environment: Environment) -> str:
     module = found[1].partition(".")[0]
     package = PACKAGES.get(module, module)
     image = environment.image or "*"
+    rule = environment.rule
+    pattern, requirements = (rule.pattern, rule.requirements) if rule is not None else (image, ())
+    if isinstance(requirements, str):
+        change = [f"If it is a package, add {package} to {requirements}, and start `flytelite up` again;"]
+    else:
+        change = [
+            f"If it is a package, install it there, or give the image an environment in {FILE_NAME} where"
+            " `flytelite up` is started (and start it again):",
+            "",
+            "images:",
+            f'  "{pattern}":',
+            f"    requirements: [{', '.join([*requirements, package])}]        # or venv: PATH, or python: PATH",
+            "",
+        ]
     lines = [
         f"The image {image} ran in {environment.python} ({environment.source}), which has no module {module!r}.",
         *environment.notes,
-        f"If it is a package, install it there, or give the image an environment in {FILE_NAME} where"
-        " `flytelite up` is started (and start it again):",
-        "",
-        "images:",
-        f'  "{image}":',
-        f"    requirements: [{package}]        # or venv: PATH, or python: PATH",
-        "",
+        *change,
         f'or give the task an image: ImageSpec(packages=["{package}"]).'
         " If it is a module of your own, register the directory that has it.",
     ]

@@ -120,11 +120,28 @@ def last_lines(log: Path) -> str:
 
 
 def _new(tool: Tool, recipe: Recipe, directory: Path) -> list[str]:
-    own = recipe.python == own_version()
+    python = sys.executable if recipe.python == own_version() else recipe.python
+    python = _of_version_manager(python) or python
     if tool.uv:
-        return [tool.uv, "venv", "--no-progress", "--python", sys.executable if own else recipe.python, str(directory)]
-    version = recipe.python if os.sep in recipe.python else f"python{recipe.python}"
-    return [sys.executable if own else version, "-m", "venv", str(directory)]
+        return [tool.uv, "venv", "--no-progress", "--python", python, str(directory)]
+    return [python if os.sep in python else f"python{python}", "-m", "venv", str(directory)]
+
+
+def _of_version_manager(version: str) -> str:
+    """The newest interpreter of a version that pyenv has: in the path it has shims, which do not run for all it has."""
+    if os.sep in version:
+        return ""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [place for place in root.glob(f"versions/{version}*/bin/python") if _is_of(place.parents[1].name, version)]
+    return str(max(found, key=lambda place: _numbers(place.parents[1].name))) if found else ""
+
+
+def _is_of(name: str, version: str) -> bool:
+    return bool(_numbers(name)) and (name == version or name.startswith(f"{version}."))
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in name.split(".")) if name.replace(".", "").isdigit() else ()
 
 
 def _environment() -> dict[str, str]:

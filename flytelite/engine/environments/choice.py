@@ -37,7 +37,10 @@ class NoEnvironment(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a task runs. ``source`` says for people what decided it; ``files`` go into its working directory."""
+    """Where a task runs. ``source`` says for people what decided it; ``files`` go into its working directory.
+
+    ``rule`` is that of flytelite.yaml, if one of images decided it.
+    """
 
     python: Path
     source: str
@@ -45,6 +48,7 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=dict)
     files: Path | None = None
     notes: tuple[str, ...] = ()
+    rule: ImageRule | None = None
 
     @property
     def programs(self) -> Path:
@@ -115,12 +119,12 @@ class Environments:
         source = f"{rule.pattern!r} of {source}"
         if rule.makes_environment:
             recipe = make_recipe(rule.python, _requirements(rule, source))
-            return Environment(await self._make(recipe, image or rule.pattern), source, image)
+            return Environment(await self._make(recipe, image or rule.pattern), source, image, rule=rule)
         python = _interpreter(rule)
         if python is None:
             raise NoEnvironment(
                 f"the image {image} runs in the environment {rule.venv or rule.python} (by {source}), "
-                "which is not there"
+                f"which is not there: correct the path in {FILE_NAME} and start `flytelite up` again"
             )
         if for_flytekit and not await self._has_flytekit(python):
             raise NoEnvironment(

@@ -101,7 +101,7 @@ class SecretFiles:
         from dotenv.parser import parse_stream  # not at the start of every server
 
         try:
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8", newline="") as file:  # values are as they were given
                 _check_access(path, file.fileno())
                 found = list(parse_stream(file))
         except FileNotFoundError:

@@ -6,8 +6,10 @@ attempt does not begin.
 
 from __future__ import annotations
 
+import html
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +32,7 @@ ENVIRONMENT_PREFIX_VARIABLE = "FLYTE_SECRETS_ENV_PREFIX"
 MASKED_FROM = 3
 """Characters of the shortest value that is masked: of shorter ones a log is full anyway."""
 
-LINE_MASKED_FROM = 8
+LINE_MASKED_FROM = 5
 """Characters of the shortest line of a longer value that is masked by itself."""
 
 
@@ -70,13 +72,25 @@ class Grant:
 
     @property
     def masked(self) -> tuple[str, ...]:
-        """What must not be read in a log: the values as a whole, as flytekit gives them out, and their lines."""
+        """What must not be read in a log: the values as a whole, as flytekit gives them out, and their lines.
+
+        Each also as it is in JSON, of which flytekit makes its log, in HTML, of which decks are, and in Python.
+        """
         found: dict[str, None] = {}
         for value in self.values:
             lines = value.splitlines()
             parts = [value, value.strip(), *(line.strip() for line in lines if len(line.strip()) >= LINE_MASKED_FROM)]
-            found.update(dict.fromkeys(part for part in parts if len(part) >= MASKED_FROM))
+            found.update(dict.fromkeys(form for part in parts if len(part) >= MASKED_FROM for form in _forms(part)))
         return tuple(found)
+
+
+def _forms(text: str) -> Iterator[str]:
+    yield text
+    for ascii_only in (True, False):
+        yield json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+    for quotes in (True, False):
+        yield html.escape(text, quote=quotes)
+    yield repr(text)[1:-1]
 
 
 class Secrets:

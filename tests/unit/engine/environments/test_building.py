@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_a_failure_says_what_the_tool_said_and_leaves_nothing(library: Library) 
 def test_a_python_that_is_not_here_is_said_plainly(library: Library) -> None:
     with pytest.raises(BuildFailed, match=r"uv python install 2\.99"):
         make(library, Recipe("2.99", ("six",)), "image", Tool())
+
+
+def test_a_python_that_only_the_version_manager_has_is_found(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("2.99.1", "2.99.12", "2.99.x", "2.990.1"):
+        (tmp_path / "pyenv/versions" / name / "bin").mkdir(parents=True)
+        (tmp_path / "pyenv/versions" / name / "bin/python").symlink_to(sys.executable)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    recipe = Recipe("2.99", SIX.requirements)
+    assert version_of_six(make(library, recipe, "image", Tool())) == "1.16.0\n"
+    assert "/pyenv/versions/2.99.12/bin/python " in library.log(recipe).read_text()
 
 
 @pytest.mark.soak

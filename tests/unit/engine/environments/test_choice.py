@@ -118,6 +118,19 @@ def test_advice_names_the_image_and_has_the_lines_to_write() -> None:
     assert advice("ValueError: no", where) == ""
 
 
+@pytest.mark.parametrize(
+    ("requirements", "wanted"),
+    [
+        (("humanize==4.9.0",), 'images:\n  "acme/*":\n    requirements: [humanize==4.9.0, toolz]'),
+        ("/project/train.txt", "add toolz to /project/train.txt"),
+    ],
+)
+def test_advice_keeps_what_the_rule_has(requirements: tuple[str, ...] | str, wanted: str) -> None:
+    rule = ImageRule("acme/*", requirements=requirements)
+    where = Environment(Path("/env/bin/python"), "", "acme/train:1", rule=rule)
+    assert wanted in advice("ModuleNotFoundError: No module named 'toolz'", where)
+
+
 def test_runtime_packages_are_for_one_attempt(tmp_path: Path) -> None:
     where = Environment(Path(sys.executable), "")
     env = {overlay.RUNTIME_PACKAGES: "iniconfig==1.1.1", "PYTHONPATH": "/code", "PATH": os.defpath}

@@ -84,3 +84,9 @@ def test_every_value_comes_back_as_it_was(tmp_path_factory, value):
 def test_variables_of_the_server():
     environ = {"FLYTELITE_SECRET_DB_PASSWORD": "1", "FLYTELITE_SECRETS_DIR": "/x", "OTHER": "2"}
     assert from_environment(environ) == {"DB_PASSWORD": "1"}
+
+
+def test_line_ends_are_kept(tmp_path):
+    files = SecretFiles(tmp_path)
+    files.set(Scope(), "K", "a\r\nb\rc\n")
+    assert files.read(Scope()) == {"K": "a\r\nb\rc\n"}

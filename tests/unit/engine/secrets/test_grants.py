@@ -89,8 +89,26 @@ def test_lines_and_trimmed_values_are_masked_too(files):
     granted = grant(files, Secret(group="g", key="k"), Secret(group="g", key="short"))
     assert granted.masked == (
         "  -----BEGIN-----\nabcdefgh\nxy\n",
+        "  -----BEGIN-----\\nabcdefgh\\nxy\\n",
         "-----BEGIN-----\nabcdefgh\nxy",
+        "-----BEGIN-----\\nabcdefgh\\nxy",
         "-----BEGIN-----",
         "abcdefgh",
     )
     assert "BEGIN" not in repr(granted)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        """a"b'c<d>&\\é""",
+        """a\\"b'c<d>&\\\\\\u00e9""",
+        """a\\"b'c<d>&\\\\é""",
+        """a"b'c&lt;d&gt;&amp;\\é""",
+        """a"b\\'c<d>&\\\\é""",
+    ],
+    ids=["as it is", "JSON in ASCII", "JSON", "HTML", "Python"],
+)
+def test_a_value_is_masked_however_it_is_quoted(files, form):
+    files.set(Scope(), "G_K", """a"b'c<d>&\\é""")
+    assert form in grant(files, Secret(group="g", key="k")).masked
