@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from flytelite.engine.environments.library import Library, clear
 from flytelite.engine.environments.recipe import Recipe, own_version
 
 LAST_LINES = 20
+_NUMBERS = re.compile(r"\d+(\.\d+)*")
 
 
 class BuildFailed(Exception):
@@ -128,20 +130,18 @@ def _new(tool: Tool, recipe: Recipe, directory: Path) -> list[str]:
 
 
 def _of_version_manager(version: str) -> str:
-    """The newest interpreter of a version that pyenv has: in the path it has shims, which do not run for all it has."""
-    if os.sep in version:
-        return ""
+    """The newest interpreter of a version that pyenv has, unless there is one in the path; empty if there is none.
+
+    In the path pyenv has shims, which do not run for all that it has.
+    """
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    found = [place for place in root.glob(f"versions/{version}*/bin/python") if _is_of(place.parents[1].name, version)]
-    return str(max(found, key=lambda place: _numbers(place.parents[1].name))) if found else ""
-
-
-def _is_of(name: str, version: str) -> bool:
-    return bool(_numbers(name)) and (name == version or name.startswith(f"{version}."))
-
-
-def _numbers(name: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in name.split(".")) if name.replace(".", "").isdigit() else ()
+    program = shutil.which(f"python{version}") if os.sep not in version else version
+    if program is not None and not Path(program).is_relative_to(root / "shims"):
+        return ""
+    found = {place.parents[1].name: place for place in root.glob("versions/*/bin/python")}
+    fitting = [name for name in found if f"{name}.".startswith(f"{version}.") and _NUMBERS.fullmatch(name)]
+    newest = max(fitting, key=lambda name: [int(part) for part in name.split(".")], default=None)
+    return str(found[newest]) if newest is not None else ""
 
 
 def _environment() -> dict[str, str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Sequence
 
-from .fork_rehearsal import MADV_POPULATE_WRITE, PAGE, Advice
+from .fork_prepared import Prepared
+from .fork_rehearsal import MADV_POPULATE_WRITE, PAGE, rehearse
 
 IMMORTAL = 0xFFFFFFFF
 """The lower half of an immortal object's count, in Python 3.12 where pointers have 64 bits."""
@@ -28,8 +28,8 @@ AT_ONCE = 4096
 """Of so many objects it is asked at once what they refer to: of all, a list would take tens of megabytes."""
 
 
-def immortalise(needed: Sequence[Advice]) -> None:
-    """Make immortal what begins in the memory that tasks would make their own.
+def immortalise(prepared: Prepared) -> None:
+    """Make immortal what begins in the memory that tasks of this process would make their own.
 
     That is, of all objects, those that a container refers to which the collector knows.
     """
@@ -37,7 +37,7 @@ def immortalise(needed: Sequence[Advice]) -> None:
         return
     pages = frozenset(
         number
-        for advice in needed
+        for advice in rehearse(prepared)
         if advice.kind == MADV_POPULATE_WRITE
         for vector in advice.vectors
         for number in range(vector.address // PAGE, (vector.address + vector.length) // PAGE)

@@ -29,9 +29,12 @@ SECONDS = 10
 
 def practise(prepared: Prepared) -> None:
     """Play tasks in this process, if all of it goes well in a fork of it. Raises UnsafeToFork."""
-    with stage() as place:
-        if _goes_well(prepared, place):
-            _play(prepared, place, TIMES)
+    try:
+        with stage() as place:
+            if _goes_well(prepared, place):
+                _play(prepared, place, TIMES)
+    except OSError:
+        pass  # for example a full disk: who has not practised serves too, only slower
     prepared.remember()
     prepared.settle()
 
@@ -42,25 +45,25 @@ def _goes_well(prepared: Prepared, place: str) -> bool:
     if child == 0:
         try:
             signal.alarm(SECONDS)
-            _play(prepared, place, 1)
-            os._exit(0)
+            os._exit(0 if _play(prepared, place, 1) else 1)
         finally:
             os._exit(1)
     return os.waitpid(child, 0)[1] == 0
 
 
-def _play(prepared: Prepared, place: str, times: int) -> None:
+def _play(prepared: Prepared, place: str, times: int) -> bool:
+    """Play a task and an element of a map, so often; whether all of it went well."""
     with _as_it_was(prepared, place), _silently():
-        for _ in range(times):
-            for mapped in (False, True):
-                if play(prepared, place, mapped=mapped):
-                    raise UnsafeToFork("flytekit does not run a task")
-        _end_loops()
+        codes = [play(prepared, place, mapped=mapped) for _ in range(times) for mapped in (False, True)]
+    return not any(codes)
 
 
 @contextlib.contextmanager
 def _as_it_was(prepared: Prepared, place: str) -> Iterator[None]:
-    """Afterwards the process has its own environment, arguments, paths and signal handlers, and no such task."""
+    """Afterwards the process has its own environment, arguments, paths and signal handlers, no such task, no threads.
+
+    Raises UnsafeToFork.
+    """
     from flytekit.core.context_manager import FlyteEntities
     from flytekit.interfaces.stats import client
 
@@ -70,6 +73,7 @@ def _as_it_was(prepared: Prepared, place: str) -> Iterator[None]:
     try:
         yield
     finally:
+        _end_loops()
         os.chdir(directory)
         os.umask(prepared.umask)
         os.environ.clear()

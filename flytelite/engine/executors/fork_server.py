@@ -56,7 +56,7 @@ def main() -> None:
 def _practised() -> Prepared:
     prepared = fork_prepared.prepare()
     fork_practice.practise(prepared)
-    fork_immortals.immortalise(fork_rehearsal.rehearse(prepared))
+    fork_immortals.immortalise(prepared)
     return prepared
 
 

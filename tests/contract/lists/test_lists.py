@@ -20,9 +20,10 @@ from ..rpcs.ways import OverGrpc
 from ..rpcs.words import SCOPE
 from .columns import COLUMNS, LISTS, Kind, List
 from .drafts import DRAFTS
+from .keys import name_of
 from .model import listed
 from .requests import FUNCTIONS, OTHER, filters, write, written
-from .universe import Universe, name_of
+from .universe import Universe
 
 REQUESTS = 4
 """Of each list in each universe."""

@@ -23,8 +23,9 @@ from ..rpcs.words import (
     SCOPE,
     named,
 )
-from .columns import COLUMNS, LISTS, Kind
+from .columns import COLUMNS, LISTS
 from .drafts import RUNNING, SCHEDULES
+from .keys import execution_columns, full_row, identifier, stamp, time_columns, version_columns
 from .model import Row, Value
 
 BEGIN = 1_700_000_000_000_000_000
@@ -69,20 +70,20 @@ class Universe:
         name = f"{letter}{number}"
         match method.rpartition("/")[2]:
             case "ListTasks" | "ListNamedEntities":
-                self._do("CreateTask", changed(CREATE_TASK, id=_id("TASK", name, "v1")))
+                self._do("CreateTask", changed(CREATE_TASK, id=identifier("TASK", name, "v1")))
             case "ListDescriptionEntities":
-                self._do("CreateTask", changed(CREATE_TASK, id=_id("TASK", self.described, name)))
+                self._do("CreateTask", changed(CREATE_TASK, id=identifier("TASK", self.described, name)))
             case "ListWorkflows":
-                request = changed(CREATE_WORKFLOW, id=_id("WORKFLOW", name, "v1"))
+                request = changed(CREATE_WORKFLOW, id=identifier("WORKFLOW", name, "v1"))
                 request["spec"]["template"]["nodes"][0]["task_node"]["reference_id"] = self.task_ids[0]
                 self._do("CreateWorkflow", request)
             case "ListLaunchPlans" | "ListActiveLaunchPlans":
-                id = _id("LAUNCH_PLAN", name, "v1")
-                workflow = _id("WORKFLOW", *self.rows["workflow"][0].name)
+                id = identifier("LAUNCH_PLAN", name, "v1")
+                workflow = identifier("WORKFLOW", *self.rows["workflow"][0].name)
                 self._do("CreateLaunchPlan", {"id": id, "spec": {"workflow_id": workflow}})
                 self._do("UpdateLaunchPlan", {"id": id, "state": "ACTIVE"})
             case "ListExecutions":
-                plan = _id("LAUNCH_PLAN", *self.rows["launch_plan"][0].name)
+                plan = identifier("LAUNCH_PLAN", *self.rows["launch_plan"][0].name)
                 request = changed(CREATE_EXECUTION, name=name, spec__launch_plan=plan, inputs={}, spec__tags=["k", "t"])
                 self._do("CreateExecution", request)
             case "ListNodeExecutions" | "ListNodeExecutionsForTask":
@@ -132,16 +133,16 @@ class Universe:
         return self.time
 
     def _add(self, entity: str, name: Any, columns: Mapping[str, Value], **joined: list[Row]) -> None:
-        self.rows[entity].append(_row(entity, name, columns, **joined))
+        self.rows[entity].append(full_row(entity, name, columns, **joined))
 
     def _make_projects(self, draft: Mapping[str, Any]) -> None:
         first = {"identifier": PROJECT, "name": PROJECT, "description": f"{PROJECT} description", "state": 0}
-        self._add("project", PROJECT, {**first, **_times(BEGIN)})
+        self._add("project", PROJECT, {**first, **time_columns(BEGIN)})
         for id, (name, description, state) in draft["projects"].items():
             project = {"id": id, "name": name or id, "description": description, "state": state}
             at = self._do("RegisterProject", {"project": project})
             columns = {"identifier": id, "name": name or id, "description": description, "state": state}
-            self._add("project", id, {**columns, **_times(at)})
+            self._add("project", id, {**columns, **time_columns(at)})
 
     def _make_tasks(self, draft: Mapping[str, Any]) -> None:
         self.described = next(iter(draft["tasks"]))[0]
@@ -153,7 +154,7 @@ class Universe:
             request = changed(CREATE_TASK, id=id, spec__description=description)
             request["spec"]["template"]["type"] = type or "python-task"
             at = self._do("CreateTask", request)
-            columns = _version(name, version) | _times(at)
+            columns = version_columns(name, version) | time_columns(at)
             texts = {"type": type or "python-task", "short_description": text}
             self._add("task", (name, version), columns | texts)
             self.task_ids.append(id)
@@ -162,7 +163,7 @@ class Universe:
                 self._add("description", (name, version), columns | link)
             entities.setdefault(
                 name,
-                {"resource_type": 1, **named(name), "description": "", "state": 0, **_times(at)},
+                {"resource_type": 1, **named(name), "description": "", "state": 0, **time_columns(at)},
             )
         for index, description, state in draft["entities"]:
             name = list(entities)[index % len(entities)]
@@ -171,18 +172,22 @@ class Universe:
             kept = description or entities[name]["description"]
             entities[name] |= {"description": kept, "state": state, "updated_at": at}
         for name, columns in entities.items():
-            metadata = _row("named_entity_metadata", name, columns)
+            metadata = full_row("named_entity_metadata", name, columns)
             shown = {column: columns[column] for column in COLUMNS["entities"]}
             self._add("entities", name, shown, named_entity_metadata=[metadata])
 
     def _make_workflows(self, draft: Mapping[str, Any]) -> None:
         for (name, version), text in draft["workflows"].items():
             request = changed(
-                CREATE_WORKFLOW, id=_id("WORKFLOW", name, version), spec__description={"short_description": text}
+                CREATE_WORKFLOW, id=identifier("WORKFLOW", name, version), spec__description={"short_description": text}
             )
             request["spec"]["template"]["nodes"][0]["task_node"]["reference_id"] = self.task_ids[0]
             at = self._do("CreateWorkflow", request)
-            self._add("workflow", (name, version), {**_version(name, version), **_times(at), "short_description": text})
+            self._add(
+                "workflow",
+                (name, version),
+                {**version_columns(name, version), **time_columns(at), "short_description": text},
+            )
 
     def _make_plans(self, draft: Mapping[str, Any]) -> None:
         workflows = self.rows["workflow"]
@@ -190,16 +195,16 @@ class Universe:
         rows: dict[Any, tuple[dict[str, Value], Row]] = {}
         for (name, version), (index, schedule, activate) in draft["plans"].items():
             workflow = workflows[index % len(workflows)]
-            id = _id("LAUNCH_PLAN", name, version)
-            request = changed(CREATE_PLAN, id=id, spec__workflow_id=_id("WORKFLOW", *workflow.name))
+            id = identifier("LAUNCH_PLAN", name, version)
+            request = changed(CREATE_PLAN, id=id, spec__workflow_id=identifier("WORKFLOW", *workflow.name))
             request["spec"] |= {
                 "fixed_inputs": {"literals": {"x": ONE}},
                 "entity_metadata": {"schedule": SCHEDULES[schedule]},
             }
             at = self._do("CreateLaunchPlan", request)
             condition = None if schedule == "NONE" else "SCHED"
-            columns = {"state": 0, "schedule_type": schedule, "launch_condition_type": condition, **_times(at)}
-            rows[name, version] = (_version(name, version) | columns, workflow)
+            columns = {"state": 0, "schedule_type": schedule, "launch_condition_type": condition, **time_columns(at)}
+            rows[name, version] = (version_columns(name, version) | columns, workflow)
             if activate:
                 self._do("UpdateLaunchPlan", {"id": id, "state": "ACTIVE"})
                 active[name] = version
@@ -211,8 +216,8 @@ class Universe:
         alone = changed(CREATE_TASK, id__domain=ELSEWHERE, id__name="alone")
         alone["spec"]["template"]["interface"] = {"outputs": {"variables": {"o0": {"type": INTEGER}}}}
         at = self._do("CreateTask", alone)
-        columns = _version("alone", "v1") | {"domain": ELSEWHERE, "type": "python-task", **_times(at)}
-        self._alone = _row(
+        columns = version_columns("alone", "v1") | {"domain": ELSEWHERE, "type": "python-task", **time_columns(at)}
+        self._alone = full_row(
             "task", "alone", {**columns, "short_description": alone["spec"]["description"]["short_description"]}
         )
         self._generated: Row | None = None
@@ -223,9 +228,9 @@ class Universe:
     def _make_execution(self, name: str, draft: Mapping[str, Any]) -> None:
         plans = self.rows["launch_plan"]
         plan = None if draft["runs"] < 0 else plans[draft["runs"] % len(plans)]
-        runs = _id("TASK", "alone", "v1") | {"domain": ELSEWHERE}
+        runs = identifier("TASK", "alone", "v1") | {"domain": ELSEWHERE}
         if plan is not None:
-            runs = _id("LAUNCH_PLAN", *plan.name)
+            runs = identifier("LAUNCH_PLAN", *plan.name)
         request = changed(CREATE_EXECUTION, name=name, spec__launch_plan=runs, inputs={})
         request["spec"] |= {
             "metadata": {"mode": draft["mode"]},
@@ -234,13 +239,13 @@ class Universe:
         }
         at = self._do("CreateExecution", request)
         if plan is None and self._generated is None:
-            generated = _version(".flytegen.alone", "v1") | {"domain": ELSEWHERE, "short_description": ""}
-            self._generated = _row("workflow", "generated", generated | _times(at))
+            generated = version_columns(".flytegen.alone", "v1") | {"domain": ELSEWHERE, "short_description": ""}
+            self._generated = full_row("workflow", "generated", generated | time_columns(at))
         history = self._run("CreateWorkflowEvent", {"execution_id": named(name)}, draft["history"])
         result = history["result"]
         columns: dict[str, Value] = {
-            **_execution(name),
-            **_times(at),
+            **execution_columns(name),
+            **time_columns(at),
             "phase": history["phase"] or "UNDEFINED",
             "execution_created_at": at,
             "execution_updated_at": history["moved"] or at,
@@ -266,7 +271,7 @@ class Universe:
             columns |= {"phase": "ABORTING", "abort_cause": "enough"}
         columns |= self._keys(name)
         tags = [*draft["labels"].items(), *((tag, "") for tag in draft["tags"])]
-        tag_columns = {**_execution(name), **_times(at)}
+        tag_columns = {**execution_columns(name), **time_columns(at)}
         ran = [] if plan is None else plan.joined["workflow"]
         self._add(
             "execution",
@@ -276,7 +281,7 @@ class Universe:
             workflow=ran if plan else [self._generated] if self._generated else [],
             task=[] if plan else [self._alone],
             execution_tag=[
-                _row("execution_tag", name, {**tag_columns, "key": key, "value": value, "name": key})
+                full_row("execution_tag", name, {**tag_columns, "key": key, "value": value, "name": key})
                 for key, value in tags
             ],
         )
@@ -299,7 +304,7 @@ class Universe:
             if method == "CreateWorkflowEvent" and (seen["phase"], phase) == ("RUNNING", "QUEUED"):
                 continue
             occurred = self.time + 250_000_000
-            fields = {**event, "phase": phase, "occurred_at": _stamp(occurred)}
+            fields = {**event, "phase": phase, "occurred_at": stamp(occurred)}
             error = {"code": step["code"], "kind": step["kind"], "message": "m"} if phase == "FAILED" else None
             seen["written"] = self._do(method, {"event": {**fields, **({"error": error} if error else {})}})
             seen["created"] = seen["created"] or (seen["written"], occurred)
@@ -327,7 +332,7 @@ class Universe:
             return
         row, occurred = seen["created"]
         columns = {
-            **_execution(self.run["name"]),
+            **execution_columns(self.run["name"]),
             "created_at": row,
             "updated_at": seen["written"],
             "node_id": node,
@@ -341,7 +346,7 @@ class Universe:
             "error_code": seen["result"].get("code"),
             "cache_status": None,
         }
-        rows.append(_row("node_execution", node, columns, execution=[execution]))
+        rows.append(full_row("node_execution", node, columns, execution=[execution]))
 
     def _make_attempts(self, draft: Mapping[str, Any]) -> None:
         execution = next(row for row in self.rows["execution"] if row.name == self.run["name"])
@@ -364,8 +369,8 @@ class Universe:
             taken.add((task["name"], task["version"], attempt))
             row, occurred = seen["created"]
             columns = {
-                **_execution(self.run["name"]),
-                **_version(task["name"], task["version"]),
+                **execution_columns(self.run["name"]),
+                **version_columns(task["name"], task["version"]),
                 "created_at": row,
                 "updated_at": seen["written"],
                 "node_id": "n0",
@@ -393,49 +398,4 @@ class Universe:
         for name in draft["signals"]:
             id = {"signal_id": name, "execution_id": self.run}
             at = self._do("GetOrCreateSignal", {"id": id, "type": {"simple": "BOOLEAN"}})
-            self._add("signal", name, {**_execution(self.run["name"]), **_times(at), "signal_id": name})
-
-
-def _row(entity: str, name: Any, columns: Mapping[str, Value], **joined: list[Row]) -> Row:
-    unknown = {column: None for column, kind in COLUMNS[entity].items() if kind is Kind.BLOB}
-    missing = COLUMNS[entity].keys() - unknown.keys() - columns.keys()
-    assert not missing, f"{entity} needs {missing}"
-    return Row(name, unknown | dict(columns), joined)
-
-
-def name_of(item: Any) -> Any:
-    """What the model calls an item of an answer."""
-    match type(item).__name__:
-        case "Project":
-            return item.id
-        case "NamedEntity" | "Execution":
-            return item.id.name
-        case "NodeExecution":
-            return item.id.node_id
-        case "TaskExecution":
-            return item.id.task_id.name, item.id.task_id.version, item.id.retry_attempt
-        case "Signal":
-            return item.id.signal_id
-    return item.id.name, item.id.version
-
-
-def _id(kind: str, name: str, version: str) -> dict[str, str]:
-    return {"resource_type": kind, **named(name), "version": version}
-
-
-def _version(name: str, version: str) -> dict[str, Value]:
-    return {"project": PROJECT, "domain": DOMAIN, "name": name, "version": version}
-
-
-def _execution(name: str) -> dict[str, Value]:
-    return {"execution_project": PROJECT, "execution_domain": DOMAIN, "execution_name": name}
-
-
-def _times(at: int) -> dict[str, Value]:
-    return {"created_at": at, "updated_at": at}
-
-
-def _stamp(nanoseconds: int) -> str:
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromNanoseconds(nanoseconds)
-    return stamp.ToJsonString()
+            self._add("signal", name, {**execution_columns(self.run["name"]), **time_columns(at), "signal_id": name})

@@ -59,32 +59,34 @@ def instructions(function: FunctionType) -> list[str]:
     return [one.opname for one in dis.get_instructions(function, adaptive=True)]
 
 
-def practise(result: Path, spoil: bool) -> None:
+def practise(result: Path, lacks: str = "") -> None:
     from flytekit.bin import entrypoint
     from flytekit.core import context_manager
 
     prepared = fork_prepared.prepare()
-    if spoil:
+    tempfile.tempdir = None
+    before = state()
+    if lacks == "a part of flytekit":
         del context_manager.FlyteEntities
-    else:
-        tempfile.tempdir = None
-        before = state()
+    elif lacks == "a place":
+        tempfile.tempdir = f"{result}/nowhere"
     code = instructions(entrypoint._dispatch_execute)
     fork_practice.practise(prepared)
-    changes = {} if spoil else {name: [before[name], value] for name, value in state().items() if before[name] != value}
+    changes = {} if lacks else {name: [before[name], value] for name, value in state().items() if before[name] != value}
     forgotten = sorted(sys.modules.keys() - prepared.modules)
     result.write_text(json.dumps([changes, forgotten, instructions(entrypoint._dispatch_execute) != code]))
 
 
 def test_a_process_that_has_practised_is_as_it_was_but_for_its_code(tmp_path):
     result = tmp_path / "result"
-    assert in_fresh_process(practise, result, False) == 0
+    assert in_fresh_process(practise, result) == 0
     assert json.loads(result.read_text()) == [{}, [], True]
 
 
-def test_with_a_flytekit_that_it_does_not_fit_it_is_left_out(tmp_path):
+@pytest.mark.parametrize("lacks", ["a part of flytekit", "a place"])
+def test_where_it_cannot_be_it_is_left_out(tmp_path, lacks):
     result = tmp_path / "result"
-    assert in_fresh_process(practise, result, True) == 0
+    assert in_fresh_process(practise, result, lacks) == 0
     assert json.loads(result.read_text()) == [{}, [], False]
 
 
@@ -98,7 +100,7 @@ def immortalise(result: Path) -> None:
     prepared = fork_prepared.prepare()
     fork_practice.practise(prepared)
     before, count = fork_rehearsal.rehearse(prepared), sys.getrefcount(task)
-    fork_immortals.immortalise(before)
+    fork_immortals.immortalise(prepared)
     after, now = fork_rehearsal.rehearse(prepared), sys.getrefcount(task)
     result.write_text(json.dumps([written(before), written(after), count, now, sys.getrefcount(None)]))
 
