@@ -211,7 +211,7 @@ def _message(field: FieldDescriptor, text: str) -> Message:
             message.value = _parse(field.message_type.fields_by_name["value"], text)
         else:
             raise ValueError(f"{kind} cannot be written in a URL")
-    except (ValueError, json_format.ParseError) as error:
+    except (ValueError, OverflowError, json_format.ParseError) as error:
         raise _unusable(field, text, error) from error
     return cast("Message", message)
 

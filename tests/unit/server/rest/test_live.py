@@ -35,6 +35,28 @@ def test_a_log(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("headers", "length"), [([], 200_000), ([(b"range", b"bytes=0-"), (b"if-range", b'"another"')], 200_000)]
+)
+def test_a_log_that_grows_while_it_is_sent_is_as_long_as_its_headers_say(tmp_path, headers, length):
+    (tmp_path / "1").write_bytes(b"x" * length)
+    app = Starlette(routes=live_routes(Changes(), lambda id: None, lambda *_: tmp_path / "1"))
+    scope = {"type": "http", "method": "GET", "path": "/logs/p/d/e/n0/1", "headers": headers, "query_string": b""}
+    sent: list[dict[str, object]] = []
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+        with (tmp_path / "1").open("ab") as file:
+            file.write(b"y" * 100_000)
+
+    asyncio.run(app(scope, receive, send))
+    assert (b"content-length", str(length).encode()) in sent[0]["headers"]
+    assert b"".join(message["body"] for message in sent[1:]) == b"x" * length
+
+
+@pytest.mark.parametrize(
     ("path", "status"),
     [
         ("p/d/e/n0/x", 400),

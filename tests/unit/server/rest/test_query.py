@@ -68,6 +68,8 @@ def test_fields_bound_by_the_path_are_passed_over():
         (common_pb2.ResourceListRequest, "limit=1.5", "limit"),
         (common_pb2.ResourceListRequest, "limit=4294967296", "out of range"),
         (common_pb2.ResourceListRequest, "limit=", "limit"),
+        (dataproxy_pb2.CreateUploadLocationRequest, "expires_in=9999999999999999h", "expires_in"),
+        (dataproxy_pb2.CreateUploadLocationRequest, f"expires_in={'9' * 400}h", "expires_in"),
         (common_pb2.ResourceListRequest, "token=a&token=b", 'too many values for field "token": a, b'),
         (common_pb2.ResourceListRequest, "token.x=a", '"token" is not a message'),
         (common_pb2.ResourceListRequest, "sort_by=a", "Sort cannot be written in a URL"),
