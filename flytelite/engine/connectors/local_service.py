@@ -88,11 +88,11 @@ class LocalService:
 
 
 async def _port(stdout: asyncio.StreamReader) -> int:
-    """The port that it says it listens on; what modules print before that is passed over. Raises EOFError."""
-    while line := (await stdout.readline()).decode(errors="replace"):
-        if line.startswith(serve.READY):
-            return int(line.removeprefix(serve.READY))
-    raise EOFError
+    """The port that it says it listens on. Raises EOFError when it ends without a word."""
+    line = (await stdout.readline()).decode()
+    if not line:
+        raise EOFError
+    return int(line.removeprefix(serve.READY))
 
 
 def environment(host: Mapping[str, str], without: str) -> dict[str, str]:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 from google.protobuf.message import DecodeError
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListResponse
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from flytelite.errors import InvalidArgument, NotFound
 from flytelite.server.grpc.calls import Method, Streaming, Unary
@@ -24,11 +25,13 @@ class Health:
 
     def methods(self) -> dict[str, Method]:
         """The service's methods by their path."""
-        return {
+        found: dict[str, Method] = {
             f"/{SERVICE}/Check": Unary(self._check),
-            f"/{SERVICE}/List": Unary(self._list),
             f"/{SERVICE}/Watch": Streaming(self._watch),
         }
+        if hasattr(health_pb2, "HealthListResponse"):  # newer than what flytekit[connector] brings
+            found[f"/{SERVICE}/List"] = Unary(self._list)
+        return found
 
     def stop(self) -> None:
         """From now on nothing serves."""
@@ -42,8 +45,8 @@ class Health:
         return self._answer()
 
     async def _list(self, message: bytes) -> bytes:
-        status = HealthCheckResponse(status=self._status)
-        answer: bytes = HealthListResponse(statuses=dict.fromkeys(self._services, status)).SerializeToString()
+        statuses = dict.fromkeys(self._services, HealthCheckResponse(status=self._status))
+        answer: bytes = health_pb2.HealthListResponse(statuses=statuses).SerializeToString()
         return answer
 
     async def _watch(self, request: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

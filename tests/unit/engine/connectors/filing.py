@@ -46,6 +46,7 @@ class Filing(AsyncConnectorBase):
 
     def get(self, resource_meta: Job, **kwargs) -> Resource:
         state = json.loads((Path(resource_meta.place) / "state").read_text())
+        print(state.get("prints", ""))
         links = [TaskLog(uri=uri, name="there") for uri in state.get("logs", [])]
         return Resource(
             phase=TaskExecution.Phase.Value(state["phase"]),

@@ -165,6 +165,14 @@ def test_a_service_of_one_s_own_is_started_when_needed_and_again_when_it_dies(al
     assert alone.propeller._services.connectors._local._process is None
 
 
+def test_what_connectors_print_is_in_the_log_however_much_it_is(alone, place):
+    place.state("SUCCEEDED", outputs={"o0": 4}, prints="chatter " * 50_000)
+    closure = alone.run(SOURCE, "wf", {"place": str(place.path)})
+    assert closure.phase == SUCCEEDED, closure
+    (log,) = alone.settings.data_dir.rglob("connectors.log")
+    assert log.read_text().count("chatter ") == 50_000
+
+
 def test_a_service_that_does_not_start_is_explained(alone):
     alone.settings = replace(alone.settings, connector_modules=("no_such_module",))
     closure = alone.run(SOURCE, "doubled", {"n": 1})
