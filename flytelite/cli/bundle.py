@@ -34,7 +34,7 @@ def make_bundle(source: Source, directory: Path) -> Path:
     style = CopyFileDetection.ALL if source.whole_tree else CopyFileDetection.LOADED_MODULES
     options = FastPackageOptions(ignores=[_unrelated_files()], copy_style=style)
     try:
-        with _without_lazy_libraries(source.root):
+        with _without_foreign_modules(source.root):
             return Path(fast_package(source.root, directory, deref_symlinks=False, options=options))
     except OSError as error:
         raise Failure(f"the code under {source.root} cannot be packed: {error}") from error
@@ -72,13 +72,14 @@ def _put(url: str, content: bytes, headers: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _without_lazy_libraries(root: Path) -> Iterator[None]:
-    """Hide libraries that are imported when they are first used.
+def _without_foreign_modules(root: Path) -> Iterator[None]:
+    """Hide libraries that are imported when they are first used, and what a path such as ``ROOT/../x`` leads out to.
 
     flytekit asks every module for its file, which imports pandas, pyarrow and more where they are lazy; that takes
-    longer than all the rest of a registration.
+    longer than all the rest of a registration. And it takes such a path, as a program's may be, for one below the root.
     """
-    hidden = {name: module for name, module in sys.modules.items() if _is_lazy(module, root)}
+    modules = sys.modules.items()
+    hidden = {name: module for name, module in modules if _is_lazy(module, root) or _leads_out(module, root)}
     for name in hidden:
         del sys.modules[name]
     try:
@@ -92,6 +93,13 @@ def _is_lazy(module: ModuleType, root: Path) -> bool:
         return False
     spec = object.__getattribute__(module, "__spec__")  # the plain attribute: any other access imports it
     return not Path(spec.origin or "").is_relative_to(root)
+
+
+def _leads_out(module: ModuleType, root: Path) -> bool:
+    if not issubclass(type(module), ModuleType):
+        return False
+    file = object.__getattribute__(module, "__dict__").get("__file__")
+    return isinstance(file, str) and ".." in Path(file).parts and not Path(file).resolve().is_relative_to(root)
 
 
 def _unrelated_files() -> Any:

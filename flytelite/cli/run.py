@@ -84,7 +84,7 @@ def perform(job: Run, loaded: Callable[[Path], None] = lambda root: None) -> int
     from flytelite.cli.endpoint import discover
     from flytelite.cli.inputs import inputs_of, literal_map
     from flytelite.cli.registration import Program
-    from flytelite.cli.source import find_entity, locate
+    from flytelite.cli.source import find_entity, is_task, locate
 
     source = locate([Path(job.file)])
     server = discover(job.endpoint)
@@ -98,11 +98,10 @@ def perform(job: Run, loaded: Callable[[Path], None] = lambda root: None) -> int
             print(takes.description)
             return 0
         takes.check_complete(values)
-        is_task = not (hasattr(found, "workflow") or hasattr(found, "output_bindings"))
-        literals = literal_map(program.remote, takes, values, with_defaults=is_task)
+        literals = literal_map(program.remote, takes, values, with_defaults=is_task(found))
         registration = program.register(client, job.version)
         print(registration.summary)
-        id = create_execution(client, registration.identifier(found.name, is_task), literals)
+        id = create_execution(client, registration.identifier(found.name, is_task(found)), literals)
         if job.no_wait or "--no-wait" in flags:
             print(f"started {id.name}\n{_address(client, id)}")
             return 0

@@ -130,6 +130,13 @@ def is_entity(value: Any) -> bool:
     return isinstance(value, (PythonTask, WorkflowBase, LaunchPlan))
 
 
+def is_task(entity: Any) -> bool:
+    """Whether an entity is a task, and neither a workflow nor a launch plan."""
+    from flytekit.core.base_task import PythonTask
+
+    return isinstance(entity, PythonTask)
+
+
 def _root_of(path: Path) -> Path:
     directory = path if path.is_dir() else path.parent
     while (directory / "__init__.py").exists():

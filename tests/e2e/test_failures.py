@@ -135,15 +135,22 @@ def test_run_without_a_server_names_the_address_it_tried(flytelite: Any, free_po
     [
         ("def broken(:\n", ["line 1"]),
         ("import nowhere_to_be_found\n", ["nowhere_to_be_found", "line 1"]),
+        (
+            "from flytekit import task, workflow\n@task\ndef t() -> int:\n    return 1\n"
+            "@workflow\ndef wf() -> int:\n    return t(x=1)\n",
+            ["unexpected keyword argument 'x'", "line 7"],
+        ),
     ],
-    ids=["bad Python", "import error"],
+    ids=["bad Python", "import error", "workflow that cannot be compiled"],
 )
-def test_register_of_a_broken_file_names_file_line_and_reason(
-    flytelite: Any, here: dict[str, str], tmp_path: Path, text: str, told: list[str]
+@pytest.mark.parametrize("command", [["register", "broken.py"], ["run", "broken.py", "wf"]], ids=["register", "run"])
+def test_a_broken_file_is_told_with_its_line_and_the_reason(
+    flytelite: Any, here: dict[str, str], tmp_path: Path, command: list[str], text: str, told: list[str]
 ) -> None:
     (tmp_path / "broken.py").write_text(text)
-    done = flytelite("register", "broken.py", env=here, cwd=tmp_path, code=None)
+    done = flytelite(*command, env=here, cwd=tmp_path, code=None)
     assert done.returncode != 0
+    assert "bug in flytelite" not in done.stdout
     for word in ["broken.py", *told]:
         assert word in done.stdout
 

@@ -150,6 +150,21 @@ def test_of_a_file_only_what_it_imported_is_bundled(tmp_path: Path) -> None:
         assert sorted(archive.getnames()) == ["flow.py", "part.py"]
 
 
+def test_a_program_beside_the_root_is_not_bundled(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "flow.py").write_text("from flytekit import task\n@task\ndef t() -> int:\n    return 1\n")
+    (tmp_path / "program.py").write_text(
+        "from pathlib import Path\nfrom flytelite.cli.bundle import make_bundle\n"
+        "from flytelite.cli.source import load, locate\n"
+        "source = locate([Path('flow.py')]); load(source)\nprint(make_bundle(source, Path('..')))"
+    )
+    command = [sys.executable, "../program.py"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    with tarfile.open(root / done.stdout.strip()) as archive:
+        assert archive.getnames() == ["flow.py"]
+
+
 def test_flytekit_leaves_ctrl_c_alone() -> None:
     script = (
         "import signal, sys; from flytelite.cli import serialization as s\n"
