@@ -14,7 +14,7 @@ import orjson
 from flytelite import __version__
 from flytelite.errors import FailedPrecondition, Unavailable
 from flytelite.server.store import segments
-from flytelite.server.store.disk import Disk, refusal
+from flytelite.server.store.disk import Disk, refusal, write_file
 
 FORMAT = 2
 OLDEST = 1
@@ -100,17 +100,8 @@ class Directory:
 
     def _write_format(self, format: Format) -> None:
         path = self.path / FORMAT_FILE
-        temporary = path.with_suffix(".tmp")
         try:
-            self.disk.remove(temporary)
-            descriptor = self.disk.create(temporary)
-            try:
-                self.disk.write(descriptor, format.text(), 0)
-                self.disk.sync(descriptor)
-            finally:
-                os.close(descriptor)
-            self.disk.rename(temporary, path)
-            self.disk.sync_directory(self.path)
+            write_file(self.disk, path, format.text())
         except OSError as error:
             raise refusal(path, error) from error
 

@@ -81,6 +81,20 @@ class SyncedOften:
             self._unsynced = 0
 
 
+def write_file(disk: Disk, path: Path, text: bytes) -> None:
+    """Write a small file as a whole: after power loss it is as it was before, or says this. Raises OSError."""
+    temporary = path.with_suffix(".tmp")
+    disk.remove(temporary)
+    descriptor = disk.create(temporary)
+    try:
+        disk.write(descriptor, text, 0)
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
+    disk.rename(temporary, path)
+    disk.sync_directory(path.parent)
+
+
 def refusal(path: Path, error: OSError) -> FlyteError:
     """What a client is told when the disk refuses: ResourceExhausted when it is full, else Unavailable."""
     reason = error.strerror or str(error)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import orjson
 
 from flytelite.errors import NotFound, Unavailable
-from flytelite.server.store import entries, segments
+from flytelite.server.store import closing, entries, segments
 from flytelite.server.store.directory import FORMAT, FORMAT_FILE, OLDEST, check_format
 from flytelite.server.store.entries import REMOVED, StoredChange
 from flytelite.server.store.recovery import Damage, Line, Recovered, current_segments, lines_of, torn_end
@@ -97,16 +97,17 @@ def examine(directory: Path) -> Examination:
     Raises NotFound when there is no store, FailedPrecondition when a newer flytelite wrote it, Unavailable when the
     directory cannot be listed.
     """
-    found = Examination()
+    found = Examination(closed=closing.last_entry(directory))
     _look_at_format(directory, found)
     for part in parts(directory):
         found.read(part)
+    found.end(directory)
     names = {place: _names(text) for place, text in found.broken.items()}
     versions = _versions(directory, {key for keys in names.values() for key in keys})
     number = {segment.path: number for number, segment in enumerate(found.segments)}
     for damage in found.damages:
         keys = names.get((damage.path, damage.offset), [])
-        here = number[damage.path], damage.offset
+        here = number.get(damage.path, 0), damage.offset
         lost = {key: version for key in keys if (version := versions.get(key)) is None or version.place < here}
         length = len(found.broken.get((damage.path, damage.offset), b""))
         found.findings.append(Finding(damage, length, len(keys) - len(lost), lost))
@@ -127,7 +128,7 @@ def parts(directory: Path) -> Iterator[Part]:
             yield Part(segment, lines_of(segment), 0)
             continue
         lines = list(lines_of(segment))
-        end = torn_end(lines, first - 1)
+        end = torn_end(lines, first - 1, closing.last_entry(directory))
         yield Part(segment, lines[:end], 0 if end is None else segment.size - lines[end].offset)
 
 

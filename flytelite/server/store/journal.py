@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flytelite.errors import FailedPrecondition, ResourceExhausted, Unavailable
-from flytelite.server.store import entries, migration, segments
+from flytelite.server.store import closing, entries, migration, segments
 from flytelite.server.store.batches import Batches, Change
 from flytelite.server.store.directory import FORMAT, Directory
 from flytelite.server.store.disk import Disk, refusal
@@ -52,6 +52,7 @@ class JournalStore:
         self._segments = found.segments
         self.damages: list[Damage] = found.damages
         self._position = found.last
+        self._closed_at = found.closed
         self._batches = Batches(self._append, found.order)
         self._tables = Tables(self._batches, found.partitions, found.columns)
         self._waiters: list[Waiter] = []
@@ -154,6 +155,10 @@ class JournalStore:
             segment.close()
         if self._writer.failure is not None:
             raise self._writer.failure
+        if self._writer.synced > self._closed_at and not self.damages:
+            await asyncio.to_thread(
+                closing.note_last_entry, self._directory.path, self._writer.synced, self._directory.disk
+            )
 
     async def _synced(self) -> None:
         """Wait until all entries so far survive power loss, whatever is enough for others."""

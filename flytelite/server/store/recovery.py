@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flytelite.errors import Unavailable
-from flytelite.server.store import contents, entries, segments
+from flytelite.server.store import closing, contents, entries, segments
 from flytelite.server.store.disk import Disk, refusal
 from flytelite.server.store.entries import REMOVED, Header, StoredChange
 from flytelite.server.store.partitions import Partitions, name_of
@@ -47,7 +47,8 @@ class Recovered:
     """What a journal holds. ``last`` is the number of its last entry, ``order`` the highest place in insertion order.
 
     ``columns`` names, by table, the columns that rows hold already. ``obsolete`` are files that a compaction had
-    replaced, or had not finished, when its process died. ``has_contents``: whether no compacted segment lacks them.
+    replaced, or had not finished, when its process died. Entries up to ``closed`` were there when the store was last
+    closed. ``has_contents``: whether no compacted segment lacks them.
     """
 
     rows: dict[str, Rows] = field(default_factory=dict)
@@ -57,10 +58,12 @@ class Recovered:
     obsolete: list[Path] = field(default_factory=list)
     last: int = 0
     order: int = 0
+    closed: int = 0
     has_contents: bool = True
 
     def __post_init__(self) -> None:
         self.partitions = Partitions(self.rows)
+        self._ends_in_damage = False
 
     def replay(self, segment: Segment, lines: Iterable[Line]) -> None:
         """Apply the lines of the next segment; those that are damaged are noted and left out."""
@@ -77,6 +80,17 @@ class Recovered:
             self.last = max(self.last, number)
             for change in line.changes:
                 self._apply(segment, line, change)
+        self._ends_in_damage = gap_is_known
+
+    def end(self, directory: Path) -> None:
+        """There are no more segments: note it when entries are missing that were there when the store was closed."""
+        if self.last >= self.closed or self._ends_in_damage:
+            return
+        missing = f"entries {self.last + 1} to {self.closed}, which were there when the store was closed, are missing"
+        if self.segments:
+            self._note(self.segments[-1], self.segments[-1].size, missing)
+        else:
+            self.damages.append(Damage(directory / segments.name(1), 0, missing))
 
     def load(self, segment: Segment, listed: Iterable[dict[str, Any]]) -> None:
         """Take what a compacted segment holds from its contents, without reading it."""
@@ -97,6 +111,7 @@ class Recovered:
 
     def _begin(self, segment: Segment) -> bool:
         self.segments.append(segment)
+        self._ends_in_damage = False
         if segment.first <= self.last + 1:
             return False
         self._note(segment, 0, f"entries {self.last + 1} to {segment.first - 1}, which come before it, are missing")
@@ -172,7 +187,7 @@ def recover(path: Path, disk: Disk) -> Recovered:
 
 
 def _recover(path: Path, disk: Disk) -> Recovered:
-    found = Recovered()
+    found = Recovered(closed=closing.last_entry(path))
     current, found.obsolete = current_segments(path)
     for first, last, file in current:
         try:
@@ -190,6 +205,7 @@ def _recover(path: Path, disk: Disk) -> Recovered:
         if file is current[-1][2] and last is None:
             lines = _without_torn_end(segment, list(lines), found, disk)
         found.replay(segment, lines)
+    found.end(path)
     used = {contents.path_of(file) for _, _, file in current}
     found.obsolete += (file for file in path.glob(f"*{contents.SUFFIX}") if file not in used)
     found.obsolete += path.glob(f"*{segments.TEMPORARY}")
@@ -242,17 +258,19 @@ def _line(offset: int, text: bytes) -> Line:
         return Line(offset, None, text, reason=f"a line with a right checksum cannot be understood ({error})")
 
 
-def torn_end(lines: Sequence[Line], last: int) -> int | None:
+def torn_end(lines: Sequence[Line], last: int, closed: int) -> int | None:
     """Where in the lines of the last segment an end begins that was never completed; ``last`` is the entry before.
 
     A group of entries may reach the disk in any order, so whole lines may follow a broken one. They were never
-    acknowledged either, unless one of them says that the broken entry was synced: then it is damage, and stays.
+    acknowledged either, unless one of them says that the broken entry was synced, or the store was ``closed`` with that
+    entry on disk: then it is damage, and stays.
     """
     bad = next((index for index, line in enumerate(lines) if line.header is None), None)
     if bad is None:
         return None
     number = _last_number(lines[:bad], last) + 1
-    return None if any(line.header and line.header.synced >= number for line in lines[bad:]) else bad
+    synced = max([closed, *(line.header.synced for line in lines[bad:] if line.header)])
+    return None if synced >= number else bad
 
 
 def _last_number(lines: Sequence[Line], last: int) -> int:
@@ -261,7 +279,7 @@ def _last_number(lines: Sequence[Line], last: int) -> int:
 
 def _without_torn_end(segment: Segment, lines: list[Line], found: Recovered, disk: Disk) -> list[Line]:
     """Cut off what was being written when the process or the machine stopped."""
-    bad = torn_end(lines, found.last)
+    bad = torn_end(lines, found.last, found.closed)
     if bad is None:
         return lines
     offset = lines[bad].offset

@@ -14,6 +14,11 @@ def last_segment(directory: Path) -> Path:
     return max(directory.glob("journal-*.jsonl"))
 
 
+def forget_closing(directory: Path) -> None:
+    """Leave the store as a server does that is killed."""
+    (directory / "closed.json").unlink()
+
+
 def write(directory: Path, runs: TableSchema, keys: str, **options: Any) -> None:
     """Put one document per key, each an entry of its own."""
 

@@ -15,7 +15,7 @@ from flytelite.server.store.interface import Query, TableSchema
 from flytelite.server.store.journal import JournalStore
 
 from .disks import SlowDisk
-from .store_directories import last_segment, read, write
+from .store_directories import forget_closing, last_segment, read, write
 
 
 def test_everything_is_there_after_reopening(tmp_path: Path, runs: TableSchema) -> None:
@@ -80,6 +80,7 @@ def test_a_torn_end_is_dropped_and_reported(
     tmp_path: Path, runs: TableSchema, cut: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path, runs, "ab")
+    forget_closing(tmp_path)
     segment = last_segment(tmp_path)
     whole = segment.read_bytes()
     first = whole.index(b"\n") + 1
@@ -114,6 +115,7 @@ def test_an_unsynced_group_that_reached_the_disk_in_part_is_dropped_whole(tmp_pa
         await store.close()
 
     asyncio.run(scenario())
+    forget_closing(tmp_path)
     segment = last_segment(tmp_path)
     lines = segment.read_bytes().splitlines(keepends=True)
     assert len(lines) == 5

@@ -15,6 +15,8 @@ from flytelite.server.store.interface import Query, TableSchema
 from flytelite.server.store.journal import JournalStore
 from flytelite.server.store.salvage import salvage
 
+from .store_directories import forget_closing
+
 NOTES = TableSchema("notes")
 
 
@@ -135,6 +137,7 @@ def test_a_compacted_store_is_salvaged_but_for_the_damaged_line(tmp_path: Path) 
 def test_an_end_that_was_never_completed_is_no_damage(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     write(old, ("a", 1), ("b", 2))
+    forget_closing(old)
     offset = spoil(segment(old), b'"value":2')
     found = examine(old)
     assert not found.findings
