@@ -35,7 +35,8 @@ class Trash:
         self.linger = linger
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count()
-        self._waiting: SimpleQueue[Path | None] = SimpleQueue()
+        # Names, not paths: a path interns its parts, and what Python 3.12 has interned stays in memory for good.
+        self._waiting: SimpleQueue[str | None] = SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="flytelite-trash", daemon=True)
         self._thread.start()
@@ -43,11 +44,11 @@ class Trash:
     def sweep(self) -> None:
         """Remove what an engine left; only one engine has the directory. Returns before that is done."""
         for left in self.directory.glob("*"):
-            self._waiting.put(left)
+            self._waiting.put(str(left))
 
     def discard(self, path: Path) -> None:
         """Take a directory away; nothing if there is none. Blocks, mostly shortly; what cannot be removed stays."""
-        target = self.directory / f"{self._prefix}-{next(self._numbers)}"
+        target = f"{self.directory}/{self._prefix}-{next(self._numbers)}"
         try:
             self._move(path, target)
         except FileNotFoundError:
@@ -66,7 +67,7 @@ class Trash:
         self._waiting.put(None)
         self._thread.join()
 
-    def _move(self, path: Path, target: Path) -> None:
+    def _move(self, path: Path, target: str) -> None:
         try:
             path.rename(target)
         except FileNotFoundError:
@@ -88,7 +89,7 @@ class Trash:
             _remove(targets)
 
 
-def _remove(targets: Sequence[Path]) -> None:
+def _remove(targets: Sequence[str]) -> None:
     """Remove directories, by a process of the system's: in this one, all else would wait for each call in turn."""
     try:
         subprocess.run(["rm", "-rf", "--", *targets], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
