@@ -47,10 +47,12 @@ def connector_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def fresh_context() -> None:
-    """Do again what flytekit does when it is imported and that depends on the environment or makes directories."""
+    """Do again what flytekit does when it is imported and that depends on the environment, draws random numbers or
+    makes directories."""
     from flytekit.configuration import Config, DataConfig, file
     from flytekit.core import context_manager, data_persistence
 
+    data_persistence.random.seed()  # flytekit's own generator, which names what tasks upload
     if hasattr(file.get_config_file, "cache_clear"):
         file.get_config_file.cache_clear()  # the environment and the working directory say which
     place = tempfile.mkdtemp(prefix="flyte-")

@@ -98,7 +98,7 @@ def _in_thread(call):
 
 @task
 def lucky(text: str) -> str:
-    return str(random.random())
+    return f"{random.random()} {FlyteContextManager.current_context().file_access.get_random_string()}"
 
 
 @task
