@@ -219,7 +219,7 @@ def _node_row(item: tuple[int, NodeView]) -> Sequence[str]:
         str(attempts.count or "-"),
         f"{attempts.peak_memory / MEBIBYTE:.0f} MiB" if attempts.peak_memory else "-",
         f"{attempts.cpu_seconds:.2f}s" if attempts.peak_memory else "-",
-        attempts.logs[-1] if attempts.logs else "-",
+        ", ".join([*attempts.logs[-1:], *(link.text for link in attempts.last_links)]) or "-",
     )
 
 

@@ -6,7 +6,7 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from flyteidl.admin import node_execution_pb2, task_execution_pb2
 from flyteidl.core import execution_pb2, identifier_pb2
@@ -15,6 +15,8 @@ from flytelite.cli.client import Client
 
 LOG_NAME = "log file"
 """How the logs begin that are files; those of a map task's items are numbered."""
+_OWN_LOG = re.compile(r"(log file|task log)(-\d+)?")
+"""What flytelite's own logs of an attempt are called, the second of which is the first by HTTP."""
 _BOUNDARY = ("start-node", "end-node")
 _NOT_STARTED = (execution_pb2.NodeExecution.UNDEFINED, execution_pb2.NodeExecution.QUEUED)
 _OVER = (
@@ -27,6 +29,18 @@ _OVER = (
 )
 
 
+class Link(NamedTuple):
+    """Where more is to be seen of an attempt, as a connector tells it."""
+
+    name: str
+    uri: str
+
+    @property
+    def text(self) -> str:
+        """Both in a line."""
+        return f"{self.name} {self.uri}".strip()
+
+
 @dataclass(frozen=True)
 class Attempts:
     """What the task executions of a node say."""
@@ -36,6 +50,10 @@ class Attempts:
     logs: tuple[str, ...] = ()
     failure_log: str = ""
     """Of the last attempt, of a map task the last item that failed."""
+    links: tuple[Link, ...] = ()
+    """All that are no log of flytelite's own."""
+    last_links: tuple[Link, ...] = ()
+    """Of the last attempt, of a map task the last item that has some."""
     items: tuple[int, int] | None = None
     """Of a map task: items done, items in all."""
     peak_memory: float = 0.0
@@ -154,12 +172,15 @@ def _attempts(executions: list[task_execution_pb2.TaskExecution]) -> Attempts:
     failed = [item for item in items if item.phase == execution_pb2.TaskExecution.FAILED]
     failure_logs = [path for part in failed or [last.closure] for path in _paths(part.logs)]
     usages = [dict(info) for execution in executions for info in _infos(execution.closure) if "cpu_seconds" in info]
-    logs = [path for execution in executions for path in _logs(execution.closure)]
+    logs = [log for execution in executions for part in _logs(execution.closure) for log in part]
+    last_links = [links for part in _logs(last.closure) if (links := tuple(_links(part)))]
     return Attempts(
         count=max(execution.id.retry_attempt for execution in executions) + 1,
         task=last.id.task_id.name,
-        logs=tuple(logs),
+        logs=tuple(_paths(logs)),
         failure_log=failure_logs[-1] if failure_logs else "",
+        links=tuple(_links(logs)),
+        last_links=last_links[-1] if last_links else (),
         items=(sum(item.phase == execution_pb2.TaskExecution.SUCCEEDED for item in items), len(items))
         if items
         else None,
@@ -168,11 +189,11 @@ def _attempts(executions: list[task_execution_pb2.TaskExecution]) -> Attempts:
     )
 
 
-def _logs(closure: task_execution_pb2.TaskExecutionClosure) -> Iterator[str]:
-    """The log files of an attempt and, of a map task's, of all its items."""
-    yield from _paths(closure.logs)
+def _logs(closure: task_execution_pb2.TaskExecutionClosure) -> Iterator[Iterable[Any]]:
+    """The TaskLogs of an attempt and, of a map task's, of each of its items."""
+    yield closure.logs
     for item in closure.metadata.external_resources:
-        yield from _paths(item.logs)
+        yield item.logs
 
 
 def _infos(closure: task_execution_pb2.TaskExecutionClosure) -> Iterator[Any]:
@@ -184,6 +205,10 @@ def _infos(closure: task_execution_pb2.TaskExecutionClosure) -> Iterator[Any]:
 
 def _paths(logs: Iterable[Any]) -> Iterator[str]:
     return (log.uri.removeprefix("file://") for log in logs if log.name.startswith(LOG_NAME))
+
+
+def _links(logs: Iterable[Any]) -> Iterator[Link]:
+    return (Link(log.name, log.uri) for log in logs if not _OWN_LOG.fullmatch(log.name))
 
 
 def _key(execution: node_execution_pb2.NodeExecution) -> str:

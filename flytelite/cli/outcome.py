@@ -38,20 +38,24 @@ def print_outputs(entity: Any, data: Any) -> None:
 
 
 def print_logs(nodes: tuple[NodeView, ...]) -> None:
-    """Print the path of the log of every attempt; of a map task with many items only the first few."""
+    """Print the path of the log of every attempt, and the links that connectors give.
+
+    Of a map task with many items, only the first few.
+    """
     rows = []
     for top in nodes:
         for _, node in top.walk():
-            name, paths = f"{node.id} {node.attempts.task}", list(dict.fromkeys(node.attempts.logs))
-            rows += [(name, path) for path in paths[:MOST_LOGS]]
-            if len(paths) > MOST_LOGS:
-                rows.append((name, f"and {len(paths) - MOST_LOGS} more"))
+            name, links = f"{node.id} {node.attempts.task}", (link.text for link in node.attempts.links)
+            for places in (list(dict.fromkeys(node.attempts.logs)), list(dict.fromkeys(links))):
+                rows += [(name, place) for place in places[:MOST_LOGS]]
+                if len(places) > MOST_LOGS:
+                    rows.append((name, f"and {len(places) - MOST_LOGS} more"))
     if not rows:
         return
     width = max(len(name) for name, _ in rows)
     print("logs")
-    for name, path in rows:
-        print(f"  {name:<{width}}  {path}")
+    for name, place in rows:
+        print(f"  {name:<{width}}  {place}")
 
 
 def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -> None:

@@ -138,6 +138,7 @@ class Recorded:
             execution = task_execution_pb2.TaskExecution()
             execution.id.retry_attempt = attempt
             execution.id.task_id.name = "app.divide"
+            execution.closure.logs.add(name="task log", uri=f"http://here/logs/{id.node_id}/{attempt}")
             execution.closure.logs.add(name="log file", uri=f"file:///logs/{id.node_id}/{attempt}.log")
             attempts.append(execution)
         return attempts
