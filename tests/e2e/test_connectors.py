@@ -58,6 +58,18 @@ def test_the_command_line_shows_the_links_of_the_job(
     assert "there http://there/1, there http://there/2" in table
 
 
+@pytest.mark.parametrize("phase", ["FAILED", "ABORTED", "RETRYABLE_FAILED"])
+def test_run_says_what_the_connector_said_of_a_job_that_died(
+    connected: Any, flytelite: Any, projects: Path, tmp_path: Path, phase: str
+) -> None:
+    job = make_job(tmp_path, phase=phase, message="no such table: orders", logs=["http://there/1"])
+    here = {"FLYTELITE_ENDPOINT": connected.endpoint}
+    printed = flytelite("run", projects / "files/files.py", "filed", "--place", job, env=here, code=1).stdout
+    error = printed.partition("FAILED in node n0")[2].partition("logs")[0]
+    assert "no such table: orders" in error
+    assert "http://there/1" in printed
+
+
 def serve(launch: Any, folder: Path) -> Any:
     """A server with the connectors, in a folder that its connector service imports from."""
     shutil.copy2(CONNECTORS, folder)

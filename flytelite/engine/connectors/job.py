@@ -273,7 +273,7 @@ def _phase(resource: agent_pb2.Resource) -> int:
 def _failure(phase: int, resource: agent_pb2.Resource) -> results.Failed:
     code = resource.agent_error.code or FAILED
     if phase == TaskPhase.ABORTED:
-        message = "failed to run the job with aborted phase."
+        message = f"failed to run the job with aborted phase. {resource.message}".rstrip()
     else:
         message = f"failed to run the job: {resource.message}"
     return results.Failed(execution_error(USER, code, message), retryable=phase == TaskPhase.RETRYABLE_FAILED)

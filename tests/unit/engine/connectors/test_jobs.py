@@ -75,7 +75,7 @@ def test_a_job_is_started_watched_and_told_of(served, place):
     ("phase", "code", "message"),
     [
         ("FAILED", "TaskFailedWithError", "failed to run the job: no such table"),
-        ("ABORTED", "TaskFailedWithError", "failed to run the job with aborted phase."),
+        ("ABORTED", "TaskFailedWithError", "failed to run the job with aborted phase. no such table"),
         ("RETRYABLE_FAILED", "RetriesExhausted|TaskFailedWithError", "failed to run the job: no such table"),
     ],
 )
