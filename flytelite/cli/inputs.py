@@ -9,7 +9,7 @@ from typing import Any, get_args
 from flyteidl.core import literals_pb2
 
 from flytelite.cli.failure import Usage
-from flytelite.cli.values import FALSE, TRUE, default_text, describe, parse
+from flytelite.cli.values import default_text, describe, parse
 
 _OPTIONS = frozenset({"-p", "--project", "-d", "--domain", "--version", "--endpoint"})
 
@@ -93,16 +93,20 @@ def inputs_of(entity: Any) -> Inputs:
     return Inputs(inputs, entity.name)
 
 
-def read_value(input: Input, flag: str, arguments: Sequence[str], is_positive: bool) -> tuple[Any, int]:
+def read_value(
+    input: Input, flag: str, arguments: Sequence[str], is_positive: bool, is_attached: bool
+) -> tuple[Any, int]:
     """The value of one input and how many of the following arguments it took.
 
-    A bool may stand alone (``--flag``, ``--no-flag``). Raises Usage naming the input and the expected type.
+    A bool may stand alone (``--flag``, ``--no-flag``): before another flag, or as the last. ``is_attached`` says that
+    the value was written behind an equals sign. Raises Usage naming the input and the expected type.
     """
     if input.python_type is bool:
-        if not is_positive:
-            return False, 0
-        if not arguments or arguments[0].lower() not in TRUE | FALSE:
-            return True, 0
+        stands_alone = not is_attached and (not arguments or arguments[0].startswith("-"))
+        if not is_positive and not stands_alone:
+            raise Usage(f"input {flag} takes no value, but got {arguments[0]!r}; --{input.name} takes true or false")
+        if stands_alone:
+            return is_positive, 0
     if not arguments:
         raise Usage(f"input {flag} needs a value: {describe(input.python_type)}")
     try:

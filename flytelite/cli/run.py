@@ -141,7 +141,7 @@ def read_arguments(arguments: Sequence[str], inputs: Inputs) -> tuple[dict[str, 
         if found is not None:
             input, is_positive = found
             rest = [value] if equals else arguments[position:]
-            values[input.name], taken = read_value(input, flag, rest, is_positive)
+            values[input.name], taken = read_value(input, flag, rest, is_positive, bool(equals))
             position += 0 if equals else taken
         elif flag in OWN_FLAGS:
             flags.add(flag)

@@ -58,6 +58,7 @@ def test_values_come_as_words_or_with_an_equals_sign() -> None:
 
 def test_a_bool_may_stand_alone() -> None:
     assert read("--loud") == {"loud": True}
+    assert read("--loud --help") == {"loud": True}
     assert read("--loud --value 1") == {"loud": True, "value": 1}
     assert read("--loud false") == {"loud": False}
     assert read("--loud=no") == {"loud": False}
@@ -74,6 +75,11 @@ def test_an_input_wins_over_an_option_of_the_same_name() -> None:
     [
         ("--value many", ["--value", "int", "'many'"]),
         ("--value", ["--value", "int"]),
+        ("--loud maybe", ["--loud", "bool", "'maybe'"]),
+        ("--loud=maybe", ["--loud", "bool", "'maybe'"]),
+        ("--loud=-1", ["--loud", "bool", "'-1'"]),
+        ("--no-loud maybe", ["--no-loud takes no value", "'maybe'", "--loud takes true or false"]),
+        ("--no-loud=true", ["--no-loud takes no value", "'true'"]),
         ("--colour red", ["--colour", "--value (int)"]),
         ("--project x", ["--project", "before FILE"]),
         ("stray", ["stray"]),
