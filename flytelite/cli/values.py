@@ -9,6 +9,7 @@ import importlib
 import json
 import types
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args, get_origin
@@ -103,17 +104,36 @@ def from_json(value: Any, python_type: Any, literal_type: Any = None) -> Any:
     if hasattr(python_type, "model_validate"):
         return _model(value, python_type)
     if dataclasses.is_dataclass(python_type) and not _is_file(python_type) and not _is_directory(python_type):
-        from mashumaro.codecs.json import JSONDecoder
-
-        try:
-            return JSONDecoder(python_type).decode(json.dumps(value))
-        except LookupError as error:  # mashumaro's for a missing field
-            raise ValueError(str(error)) from error
+        return _record(value, python_type)
     if python_type in (int, float, bool, str) and not isinstance(value, str):
         return float(value) if python_type is float and type(value) is int else _checked(value, python_type)
     if python_type is str or isinstance(value, str):
         return parse(value, python_type, literal_type)
     return _checked(value, python_type)
+
+
+def _record(value: Any, python_type: Any) -> Any:
+    from mashumaro.codecs.json import JSONDecoder
+    from mashumaro.exceptions import InvalidFieldValue, MissingField
+
+    try:
+        return JSONDecoder(python_type).decode(json.dumps(value))
+    except (InvalidFieldValue, MissingField) as error:
+        cause: BaseException = error
+        while isinstance(cause.__context__, (InvalidFieldValue, MissingField)):
+            cause = cause.__context__  # of the record inside, which is where the mistake is
+        known = "; ".join(
+            f"{type_name(kind)} is {describe(kind)}" for kind in _enums(getattr(cause, "field_type", None))
+        )
+        raise ValueError("; ".join(filter(None, (str(cause), known)))) from error
+
+
+def _enums(python_type: Any) -> Iterator[type[enum.Enum]]:
+    """The enums in a type, e.g. in a list or a union."""
+    if isinstance(python_type, type) and issubclass(python_type, enum.Enum):
+        yield python_type
+    for argument in get_args(python_type):
+        yield from _enums(argument)
 
 
 def _model(value: Any, python_type: Any) -> Any:

@@ -38,6 +38,11 @@ class Path2D:
     tags: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class Palette:
+    palette: list[Colour]
+
+
 class Person(pydantic.BaseModel):
     name: str
     born: datetime.date
@@ -113,6 +118,21 @@ def test_text_becomes_a_value_of_the_type(text: str, python_type: Any, value: An
 def test_text_that_means_no_value_is_refused(text: str, python_type: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         value_of(text, python_type)
+
+
+@pytest.mark.parametrize(
+    ("text", "python_type"),
+    [
+        ('{"x": 1, "colour": "RED"}', Point),  # pyflyte takes values only there, too
+        ('{"points": [{"x": 1, "colour": "RED"}]}', Path2D),
+        ('{"palette": ["red", "RED"]}', Palette),
+    ],
+)
+def test_a_member_that_a_record_does_not_have_is_told_those_that_there_are(text: str, python_type: Any) -> None:
+    with pytest.raises(ValueError, match="Colour is one of red, deep blue") as refused:
+        value_of(text, python_type)
+    assert "'RED'" in str(refused.value)
+    assert "points" not in str(refused.value)
 
 
 def test_structured_values_may_be_read_from_a_file(tmp_path: Path) -> None:
