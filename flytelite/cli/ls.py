@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,7 +57,10 @@ class Query:
     execution: str
 
 
-FILTER_EXAMPLE = "eq(phase,FAILED)+eq(workflow.name,w)"
+OF_EXECUTIONS = "eq(phase,FAILED)+contains(workflow.name,hello)"
+OF_NODES = "eq(phase,FAILED)"
+OF_NAMED = "contains(name,hello)"
+"""Filters, for the help and for those who are told that theirs is none."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Listing:
     """The API's message of an item, for -o json and -o yaml."""
     name: Callable[[Any], str] = lambda item: item.id.name
     limit: int | None = 20
+    filter_example: str = OF_NAMED
 
 
 def command(
@@ -82,7 +86,7 @@ def command(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many. Default: 20, and all nodes of an execution.")
     ] = None,
-    filter: Annotated[str, typer.Option("--filter", help=f"Flyte's filter language, e.g. {FILTER_EXAMPLE!r}.")] = "",
+    filter: Annotated[str, typer.Option("--filter", help=f"Flyte's filter language, e.g. {OF_EXECUTIONS!r}.")] = "",
     output: Annotated[Format, typer.Option("-o", "--output", help="How to print it.")] = Format.TABLE,
     endpoint: EndpointFlag = None,
     verbose: Verbose = False,
@@ -106,7 +110,9 @@ def command(
         except RpcFailure as failure:
             if not filter or failure.code is not grpc.StatusCode.INVALID_ARGUMENT:
                 raise
-            raise Usage(f"--filter {filter!r}: {failure.sentence}; filters look like {FILTER_EXAMPLE!r}") from failure
+            raise Usage(
+                f"--filter {filter!r}: {failure.sentence}; filters of {kind.value} look like {listing.filter_example!r}"
+            ) from failure
     if output is Format.TABLE:
         _print_table(listing.columns, [listing.row(item) for item in items])
     elif output is Format.NAME:
@@ -170,9 +176,13 @@ def _launch_plan_row(item: Any) -> Sequence[str]:
 def _schedules(client: Client, query: Query) -> Iterable[dict[str, Any]]:
     from flytelite.cli.schedules import active_schedules
 
-    if query.filters:
-        raise Usage("`flytelite ls schedules` takes no --filter")
-    return itertools.islice(active_schedules(client.endpoint, query.project, query.domain), query.limit)
+    found = active_schedules(client.endpoint, query.project, query.domain)
+    if query.filters:  # of the launch plans, which is what has a schedule
+        active = replace(query, filters=f"{query.filters}+eq(state,1)")
+        plans = client.pages(client.admin.ListLaunchPlans, _request(active), "launch_plans")
+        wanted = {(plan.id.name, plan.id.version) for plan in plans}
+        found = [item for item in found if (item["launch_plan"], item["version"]) in wanted]
+    return itertools.islice(found, query.limit)
 
 
 def _schedule_row(item: dict[str, Any]) -> Sequence[str]:
@@ -246,7 +256,10 @@ def _local(timestamp: Any) -> str:
 
 LISTINGS: Mapping[Kind, Listing] = {
     Kind.EXECUTIONS: Listing(
-        _executions, ("NAME", "PHASE", "LAUNCH PLAN", "VERSION", "STARTED", "DURATION"), _execution_row
+        _executions,
+        ("NAME", "PHASE", "LAUNCH PLAN", "VERSION", "STARTED", "DURATION"),
+        _execution_row,
+        filter_example=OF_EXECUTIONS,
     ),
     Kind.WORKFLOWS: Listing(_entities("ListWorkflows", "workflows"), ("NAME", "VERSION", "CREATED"), _entity_row),
     Kind.TASKS: Listing(_entities("ListTasks", "tasks"), ("NAME", "VERSION", "CREATED"), _entity_row),
@@ -271,5 +284,6 @@ LISTINGS: Mapping[Kind, Listing] = {
         message=lambda item: item[1].message,
         name=lambda item: item[1].message.id.node_id,
         limit=None,
+        filter_example=OF_NODES,
     ),
 }

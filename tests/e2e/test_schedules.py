@@ -88,6 +88,9 @@ def test_flytekits_schedules(client, flytelite, server, tmp_path) -> None:
     assert "0 0 1 1 *" in table
     shown = json.loads(flytelite("ls", "schedules", "-o", "json", env=server.by_config_file, cwd=tmp_path).stdout)
     assert [(row["last"], row["next"] > row["active_since"]) for row in shown] == [(None, True), (None, True)]
+    for chosen, names in (("contains(name,yearly)", ["scheduled.yearly"]), ("eq(name,scheduled)", [])):
+        listed = flytelite("ls", "schedules", "-o", "name", "--filter", chosen, env=server.by_config_file, cwd=tmp_path)
+        assert listed.stdout.split() == names
     for plan in (module.minutely, module.yearly):
         registered = client.remote.fetch_launch_plan(name=plan.name, version=workflow.id.version)
         client.remote.client.update_launch_plan(registered.id, launch_plan_pb2.INACTIVE)

@@ -19,8 +19,6 @@ def test_schedules_in_a_few_words(schedule: dict, text: str) -> None:
     assert schedule_text(schedule) == text
 
 
-def test_a_missing_server_and_a_filter_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_server_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert application.run(["ls", "schedules", "--endpoint", "localhost:1"]) == 1
     assert "localhost:1 (from --endpoint)" in capsys.readouterr().err
-    assert application.run(["ls", "schedules", "--filter", "eq(name,x)"]) == 2
-    assert "takes no --filter" in capsys.readouterr().err
