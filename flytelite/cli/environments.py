@@ -46,9 +46,12 @@ def command(
     """
     from flytelite.engine.environments.library import Library
 
-    library = Library(config.load({}).environments)
+    settings = config.load({})
+    library = Library(settings.environments)
     if action == Action.LOG:
-        print(_log(library, name), end="")
+        if not name:
+            raise Usage("name an environment or an image: `flytelite environments log NAME`")
+        print(_log(settings, library, name), end="")
         return
     if name:
         raise Usage(f"`environments {action}` takes no name")
@@ -60,13 +63,30 @@ def command(
         print(f"    {', '.join(made.recipe.requirements)}")
 
 
-def _log(library: Library, name: str) -> str:
-    logs = {path.stem: path for path in library.directory.glob("logs/*.log")}
-    image = library.image(name) if name else None
-    path = logs.get(image.recipe.digest if image is not None else name)
-    if path is None:
-        raise Failure(f"there is no environment {name!r} in {library.directory}; `flytelite environments` lists them")
-    return path.read_text(errors="replace")
+def _log(settings: config.Settings, library: Library, name: str) -> str:
+    """How an environment was made, or that of an image; of one that is used as it is, a sentence that says so."""
+    from flytelite.engine.environments.choice import Mapped, NoEnvironment, decide
+
+    path = library.directory / "logs" / f"{name}.log"
+    if "/" not in name and path.is_file():
+        return path.read_text(errors="replace")
+    decided = decide(settings, library, name)
+    if decided is None:
+        raise Failure(
+            f"there is no environment {name!r} in {library.directory}, which `flytelite environments` lists, no image "
+            f"of that name, and no pattern for it in `images` of {config.FILE_NAME}"
+        )
+    if isinstance(decided, Mapped) and not decided.rule.makes_environment:
+        used = decided.rule.venv or decided.rule.python
+        return f"nothing was made for {name}: its tasks run in {used}, as it is (by {decided.source})\n"
+    try:
+        log = library.log(decided.recipe)
+    except NoEnvironment as error:
+        raise Failure(f"{error}; correct it in {config.FILE_NAME}") from error
+    if not log.is_file():
+        by = f" (by {decided.source})" if isinstance(decided, Mapped) else ""
+        raise Failure(f"the environment of {name}{by} has not been made yet; the first task that needs it has it made")
+    return log.read_text(errors="replace")
 
 
 def _prune(library: Library, older_than: timedelta, yes: bool) -> None:

@@ -101,6 +101,7 @@ images:
   "registry.example/two/train": {python: envs/two/bin/python}
   "*/gone": {venv: envs/gone}
   "*/impossible": {requirements: ["six==0.0.0.1"]}
+  "*/later": {requirements: ["six==1.2.0"]}
 """
 
 
@@ -194,6 +195,20 @@ def test_images_run_where_flytelite_yaml_says(place: Any, tmp_path: Path) -> Non
     printed = there.run("mapped.py", "in_impossible", code=1)
     assert "the environment of the image registry.example/impossible:1 cannot be made" in printed
     assert "six==0.0.0.1" in printed
+
+    def log(name: str, code: int = 0) -> str:
+        return str(there.shell("environments", "log", name, env=there.env, cwd=there.root, code=code).stdout)
+
+    assert log("registry.example/impossible:1").startswith("requirements: six==0.0.0.1, flytekit==")
+    assert "$ " in log("registry.example/impossible")
+    assert log("registry.example/one/train:1") == (
+        "nothing was made for registry.example/one/train:1: "
+        f"its tasks run in {one}, as it is (by '*/one/*' of images in flytelite.yaml)\n"
+    )
+    assert f"its tasks run in {two}/bin/python" in log("registry.example/two/train:2")
+    assert "has not been made yet" in log("registry.example/later:1", code=1)
+    assert "'registry.example/elsewhere:1'" in log("registry.example/elsewhere:1", code=1)
+    assert "log NAME" in log("", code=2)
 
     printed = there.run("mapped.py", "with_runtime_package")
     assert f"o0: str = '1.1.1 {sys.prefix}'" in printed

@@ -73,6 +73,34 @@ class Environment:
         return {**env, **self.variables}
 
 
+@dataclass(frozen=True)
+class Mapped:
+    """A rule of flytelite.yaml, and the setting that it is of."""
+
+    rule: ImageRule
+    setting: str
+
+    @property
+    def source(self) -> str:
+        """For people: what decided."""
+        return f"{self.rule.pattern!r} of {self.setting} in {FILE_NAME}"
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of the environment that has to be made. Reads a file. Raises NoEnvironment."""
+        return make_recipe(self.rule.python, _requirements(self.rule, self.source))
+
+
+def decide(settings: Settings, library: Library, image: str) -> Mapped | Image | None:
+    """What is said of an image: by flytelite.yaml, or by its ImageSpec; None when its project decides."""
+    rule = best((rule for rule in settings.images if rule.pattern != ANY), image)
+    found = library.image(image) if image and rule is None else None
+    if found is not None:
+        return found
+    rule = rule or next((rule for rule in settings.images if rule.pattern == ANY), None)
+    return None if rule is None else Mapped(rule, "images")
+
+
 OWN = Environment(Path(sys.executable), "the environment that flytelite runs in")
 
 
@@ -81,8 +109,6 @@ class Environments:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._rules = tuple(rule for rule in settings.images if rule.pattern != ANY)
-        self._for_all = tuple(rule for rule in settings.images if rule.pattern == ANY)
         self._library = Library(settings.environments)
         self._tool = Tool(detached=True)
         self._threads = ThreadPoolExecutor(BUILDS, thread_name_prefix="environments")
@@ -94,32 +120,25 @@ class Environments:
 
         Raises BuildFailed and NoEnvironment, which say what to do.
         """
-        rule = best(self._rules, image)
-        if rule is not None:
-            return await self._by_rule(rule, f"images in {FILE_NAME}", image, for_flytekit)
-        found = self._library.image(image) if image else None
-        if found is not None:
-            return await self._by_spec(found)
-        named = f"project_environments in {FILE_NAME}"
+        decided = decide(self._settings, self._library, image)
+        if isinstance(decided, Image):
+            return await self._by_spec(decided)
         rules = self._settings.project_environments
-        for rule, source in (
-            (next(iter(self._for_all), None), f"images in {FILE_NAME}"),
-            (best(rules, f"{project}/{domain}") or best(rules, project), named),
-        ):
-            if rule is not None:
-                return await self._by_rule(rule, source, image, for_flytekit)
-        return Environment(OWN.python, OWN.source, image)
+        if decided is None and (rule := best(rules, f"{project}/{domain}") or best(rules, project)) is not None:
+            decided = Mapped(rule, "project_environments")
+        if decided is None:
+            return Environment(OWN.python, OWN.source, image)
+        return await self._by_rule(decided, image, for_flytekit)
 
     async def close(self) -> None:
         """End what is being made."""
         self._tool.stop()
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def _by_rule(self, rule: ImageRule, source: str, image: str, for_flytekit: bool) -> Environment:
-        source = f"{rule.pattern!r} of {source}"
+    async def _by_rule(self, mapped: Mapped, image: str, for_flytekit: bool) -> Environment:
+        rule, source = mapped.rule, mapped.source
         if rule.makes_environment:
-            recipe = make_recipe(rule.python, _requirements(rule, source))
-            return Environment(await self._make(recipe, image or rule.pattern), source, image, rule=rule)
+            return Environment(await self._make(mapped.recipe, image or rule.pattern), source, image, rule=rule)
         python = _interpreter(rule)
         if python is None:
             raise NoEnvironment(
