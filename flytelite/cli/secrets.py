@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,7 +53,7 @@ def list_(*, data_dir: DataDir = None, verbose: Verbose = False) -> None:
     files = _files(data_dir)
     found = [(name, scope) for scope in files.known_scopes() for name in sorted(files.read(scope))]
     if not found:
-        print("there are no secrets; `flytelite secrets set GROUP KEY` makes one")
+        print(f"there are no secrets; `{files.command('GROUP', 'KEY')}` makes one")
     width = max((len(name) for name, _ in found), default=0)
     for name, scope in found:
         print(f"{name:{width}}  {scope}")
@@ -73,7 +74,8 @@ def remove(
 
     files, scope, name = _files(data_dir), _scope(project, domain), name_of(group, key)
     if not files.remove(scope, name):
-        raise Failure(f"there is no secret {name} for {scope}; `flytelite secrets ls` lists what there is")
+        known = shlex.join(["flytelite", "secrets", "ls", *(("--data-dir", str(data_dir)) if data_dir else ())])
+        raise Failure(f"there is no secret {name} for {scope}; `{known}` lists what there is")
     print(f"removed {name} for {scope}")
 
 
@@ -81,7 +83,7 @@ def _files(data_dir: Path | None) -> SecretFiles:
     from flytelite import config
     from flytelite.engine.secrets.files import SecretFiles
 
-    return SecretFiles(config.load({"data_dir": data_dir}).secrets)
+    return SecretFiles.of(config.load({"data_dir": data_dir}))
 
 
 def _scope(project: str, domain: str) -> Scope:

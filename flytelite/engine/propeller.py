@@ -66,7 +66,7 @@ class Propeller:
             executor=executor or _executor(settings, host),
             bundles=Bundles(settings.data_dir / "bundles"),
             trash=Trash(settings.data_dir / "trash"),
-            secrets=Secrets(SecretFiles(settings.secrets), os.environ),
+            secrets=Secrets(SecretFiles.of(settings), os.environ),
             engines=Engines(settings.containers),
             connectors=_connectors(settings),
             admission=Admission(this_machine().overridden(settings.capacity)),

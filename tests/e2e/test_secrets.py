@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,16 +16,20 @@ def test_set_used_masked_and_never_kept(
     tmp_path: Path, launch: Any, connect: Any, flytelite: Any, environ: dict[str, str]
 ) -> None:
     password, token = "correct-horse-battery", "staple-0123456789"
-    command = [*flytelite.command, "secrets", "set", "db", "password", "--data-dir", str(tmp_path / "data")]
+    data, elsewhere = tmp_path / "the data", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [*flytelite.command, "secrets", "set", "db", "password", "--data-dir", str(data)]
     subprocess.run(command, input=f"{password}\n", text=True, check=True, env=environ)
-    server = launch(tmp_path / "data")
+    server = launch(data)
     client = connect(server)
     failed = client.run("vault.measured")
     assert failed.closure.error.code == "SecretNotFound"
-    assert "flytelite secrets set api token" in failed.closure.error.message
+    told = re.search("Set it with `(flytelite secrets set api token .*?)`", failed.closure.error.message)
+    assert told, failed.closure.error.message
 
-    command[command.index("set") + 1 : command.index("--data-dir")] = ["api", "token", "-p", "flytesnacks"]
-    subprocess.run(command, input=token, text=True, check=True, env=environ)
+    path = os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])  # as a person has it
+    for_project, env = f"{told[1]} -p flytesnacks", {**environ, "PATH": path}
+    subprocess.run(for_project, shell=True, input=token, text=True, check=True, env=env, cwd=elsewhere)
     done = client.run("vault.measured")
     assert client.phase(done) == "SUCCEEDED", done.closure.error
     assert done.outputs["o0"] == len(password) + len(token)
@@ -32,9 +39,9 @@ def test_set_used_masked_and_never_kept(
         assert "the password is ***, the token ***" in answer.read().decode()
 
     archive = tmp_path / "all.tar.gz"
-    flytelite("export", archive, "--data-dir", tmp_path / "data", env={"FLYTELITE_ENDPOINT": server.endpoint})
+    flytelite("export", archive, "--data-dir", data, env={"FLYTELITE_ENDPOINT": server.endpoint})
     server.stop()
-    kept = [path for path in (tmp_path / "data").rglob("*") if path.is_file() and "secrets" not in path.parts]
+    kept = [path for path in data.rglob("*") if path.is_file() and "secrets" not in path.parts]
     contents = [gzip.decompress(archive.read_bytes()), server.printed().encode(), *(path.read_bytes() for path in kept)]
     assert len(kept) > 10
     assert not any(value.encode() in content for content in contents for value in (password, token))

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from flytelite.engine import data
 from flytelite.errors import FailedPrecondition
@@ -21,7 +22,11 @@ from flytelite.errors import FailedPrecondition
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
+    from flytelite.config import Settings
+
 ENVIRONMENT_PREFIX = "FLYTELITE_SECRET_"
+DIRECTORY_VARIABLE = "FLYTELITE_SECRETS_DIR"
+"""The setting of the directory as a variable."""
 PLAIN_FILE = ".env"
 
 _OTHER = re.compile(r"[^A-Z0-9_]")
@@ -53,8 +58,22 @@ def name_of(*parts: str) -> str:
 class SecretFiles:
     """The dotenv files below ``directory``. Everything here blocks on the disk."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, data_dir: Path | None = None) -> None:
+        """``data_dir`` is the data directory that they belong to; None when a setting says where they are."""
         self.directory = directory
+        self._data_dir = data_dir
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of a server with these settings."""
+        return cls(settings.secrets, None if settings.secrets_dir else settings.data_dir)
+
+    def command(self, group: str, key: str) -> str:
+        """What a person types to set a secret here, in whatever folder."""
+        words = ["flytelite", "secrets", "set", *(word for word in (group, key) if word)]
+        if self._data_dir is not None:
+            return shlex.join([*words, "--data-dir", str(self._data_dir)])
+        return f"{DIRECTORY_VARIABLE}={shlex.quote(str(self.directory))} {shlex.join(words)}"
 
     def path(self, scope: Scope) -> Path:
         """The file of a scope."""

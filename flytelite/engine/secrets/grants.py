@@ -111,7 +111,7 @@ class Secrets:
         file_variables: dict[str, str] = {}
         granted = []
         for secret in declared:
-            value = _value(secret, known, Scope(project, domain))
+            value = self._value(secret, known, Scope(project, domain))
             granted.append(value)
             if secret.mount_requirement == security_pb2.Secret.ENV_VAR:
                 names = [*(VARIABLE_PREFIX + name.upper() for name in _names(secret, "_")), secret.env_var]
@@ -134,6 +134,22 @@ class Secrets:
                 continue  # it was known when the attempt began, and is not any more
         return tuple(found)
 
+    def _value(self, secret: security_pb2.Secret, known: Mapping[str, str], scope: Scope) -> str:
+        names = [name_of(secret.group, secret.key)]
+        if secret.group_version:
+            names.insert(0, name_of(secret.group, secret.group_version, secret.key))
+        if not names[-1]:
+            raise UnknownSecret("the task declares a secret that has neither a group nor a key")
+        for name in names:
+            if name in known:
+                return known[name]
+        what = " and ".join(f"{part} [{text}]" for part, text in (("group", secret.group), ("key", secret.key)) if text)
+        raise UnknownSecret(
+            f"the task declares the secret with {what}, which nobody has set for {scope}."
+            f" Set it with `{self.files.command(secret.group, secret.key)}`,"
+            f" or start the server with the variable {ENVIRONMENT_PREFIX}{names[-1]}"
+        )
+
 
 def _names(secret: security_pb2.Secret, separator: str) -> list[str]:
     """The names that flytekit looks for: without the version, which Kubernetes ignores, and with it."""
@@ -141,24 +157,6 @@ def _names(secret: security_pb2.Secret, separator: str) -> list[str]:
     if not secret.group_version:
         return [plain]
     return [plain, separator.join(part for part in (secret.group, secret.group_version, secret.key) if part)]
-
-
-def _value(secret: security_pb2.Secret, known: Mapping[str, str], scope: Scope) -> str:
-    names = [name_of(secret.group, secret.key)]
-    if secret.group_version:
-        names.insert(0, name_of(secret.group, secret.group_version, secret.key))
-    if not names[-1]:
-        raise UnknownSecret("the task declares a secret that has neither a group nor a key")
-    for name in names:
-        if name in known:
-            return known[name]
-    what = " and ".join(f"{part} [{text}]" for part, text in (("group", secret.group), ("key", secret.key)) if text)
-    words = " ".join(text for text in (secret.group, secret.key) if text)
-    raise UnknownSecret(
-        f"the task declares the secret with {what}, which nobody has set for {scope}."
-        f" Set it with `flytelite secrets set {words}`,"
-        f" or start the server with the variable {ENVIRONMENT_PREFIX}{names[-1]}"
-    )
 
 
 def _check_paths(secret: security_pb2.Secret, paths: Iterable[str]) -> None:

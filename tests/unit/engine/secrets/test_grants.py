@@ -7,6 +7,7 @@ import stat
 import pytest
 from flyteidl.core.security_pb2 import Secret
 
+from flytelite.config import Settings
 from flytelite.engine.secrets.files import Scope, SecretFiles
 from flytelite.engine.secrets.grants import Secrets, UnknownSecret
 
@@ -73,6 +74,15 @@ def test_an_unknown_one_is_named_with_what_to_do(files):
     for word in ("[db-1]", "[password]", "project p, domain d", "flytelite secrets set db-1 password"):
         assert word in str(caught.value)
     assert "FLYTELITE_SECRET_DB_1_PASSWORD" in str(caught.value)
+
+
+def test_the_command_is_for_the_directory_that_the_server_looks_in(tmp_path):
+    data = tmp_path / "my data"
+    assert SecretFiles.of(Settings(data_dir=data)).command("g", "k") == (
+        f"flytelite secrets set g k --data-dir '{tmp_path}/my data'"
+    )
+    elsewhere = SecretFiles.of(Settings(data_dir=data, secrets_dir=str(data / "kept")))
+    assert elsewhere.command("g", "") == f"FLYTELITE_SECRETS_DIR='{data}/kept' flytelite secrets set g"
 
 
 @pytest.mark.parametrize("secret", [Secret(), Secret(group="..", key="k"), Secret(group="g", key="a/b")])
