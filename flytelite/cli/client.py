@@ -18,7 +18,7 @@ from flyteidl.admin import (
     version_pb2,
 )
 from flyteidl.core import identifier_pb2
-from flyteidl.service import admin_pb2_grpc, dataproxy_pb2_grpc
+from flyteidl.service import admin_pb2_grpc, dataproxy_pb2_grpc, signal_pb2_grpc
 
 from flytelite.cli.endpoint import Endpoint
 from flytelite.cli.failure import Failure
@@ -54,6 +54,7 @@ class Client:
         )
         self.admin = admin_pb2_grpc.AdminServiceStub(self._channel)
         self.data_proxy = dataproxy_pb2_grpc.DataProxyServiceStub(self._channel)
+        self.signals = signal_pb2_grpc.SignalServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self

@@ -25,11 +25,16 @@ class Input:
     required: bool = True
 
     @property
+    def takes(self) -> str:
+        """What to write for a value."""
+        return describe(self.python_type)
+
+    @property
     def description(self) -> str:
         """``--name`` and what to write after it."""
         if self.required:
-            return f"--{self.name} ({describe(self.python_type)})"
-        return f"--{self.name} ({describe(self.python_type)}; default {default_text(self.default)})"
+            return f"--{self.name} ({self.takes})"
+        return f"--{self.name} ({self.takes}; default {default_text(self.default)})"
 
 
 class Inputs:
@@ -108,14 +113,17 @@ def read_value(
         if stands_alone:
             return is_positive, 0
     if not arguments:
-        raise Usage(f"input {flag} needs a value: {describe(input.python_type)}")
+        raise Usage(f"input {flag} needs a value: {input.takes}")
+    return parsed(input, f"input {flag}", arguments[0]), 1
+
+
+def parsed(input: Input, what: str, text: str) -> Any:
+    """The value that a text means. Raises Usage naming ``what`` needs it and the expected type."""
     try:
-        return parse(arguments[0], input.python_type, input.literal_type), 1
+        return parse(text, input.python_type, input.literal_type)
     except (ValueError, TypeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Usage(
-            f"input {flag} needs {describe(input.python_type)}, which {arguments[0]!r} is not ({reason})"
-        ) from error
+        raise Usage(f"{what} needs {input.takes}, which {text!r} is not ({reason})") from error
 
 
 def literal_map(remote: Any, inputs: Inputs, values: Mapping[str, Any], with_defaults: bool) -> Any:
@@ -123,21 +131,26 @@ def literal_map(remote: Any, inputs: Inputs, values: Mapping[str, Any], with_def
 
     ``with_defaults`` adds the defaults of the Python function, which a task's execution is not given by the server.
     """
+    return literals_pb2.LiteralMap(
+        literals={
+            input.name: literal(remote, input, f"input --{input.name}", values.get(input.name, input.default))
+            for input in inputs
+            if input.name in values or (with_defaults and not input.required)
+        }
+    )
+
+
+def literal(remote: Any, input: Input, what: str, value: Any) -> Any:
+    """A value as literals_pb2.Literal; files and tables are uploaded. Raises Usage naming ``what`` cannot have it."""
     from flytekit.core.context_manager import FlyteContextManager
     from flytekit.core.type_engine import TypeEngine
 
-    literals: dict[str, Any] = {}
     with FlyteContextManager.with_context(remote.context.new_builder()) as context:
-        for input in inputs:
-            if input.name not in values and not (with_defaults and not input.required):
-                continue
-            value = values.get(input.name, input.default)
-            try:
-                model = TypeEngine.to_literal(context, value, input.python_type, input.literal_type)
-            except (TypeError, ValueError, AssertionError) as error:
-                raise Usage(f"input --{input.name} needs {describe(input.python_type)}: {error}") from error
-            literals[input.name] = model.to_flyte_idl()
-    return literals_pb2.LiteralMap(literals=literals)
+        try:
+            model = TypeEngine.to_literal(context, value, input.python_type, input.literal_type)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise Usage(f"{what} needs {input.takes}: {error}") from error
+        return model.to_flyte_idl()
 
 
 def _allows_none(python_type: Any) -> bool:

@@ -75,6 +75,8 @@ class Listing:
     name: Callable[[Any], str] = lambda item: item.id.name
     limit: int | None = 20
     filter_example: str = OF_NAMED
+    remarks: Callable[[Any], Iterable[str]] = lambda item: ()
+    """Lines below the table."""
 
 
 def command(
@@ -115,6 +117,9 @@ def command(
             ) from failure
     if output is Format.TABLE:
         _print_table(listing.columns, [listing.row(item) for item in items])
+        for item in items:
+            for remark in listing.remarks(item):
+                print(remark)
     elif output is Format.NAME:
         for item in items:
             print(listing.name(item))
@@ -222,7 +227,7 @@ def _node_row(item: tuple[int, NodeView]) -> Sequence[str]:
     attempts = node.attempts
     return (
         f"{'  ' * depth}{node.id}",
-        attempts.task or "-",
+        node.what or "-",
         node.phase_name,
         started,
         duration,
@@ -231,6 +236,12 @@ def _node_row(item: tuple[int, NodeView]) -> Sequence[str]:
         f"{attempts.cpu_seconds:.2f}s" if attempts.peak_memory else "-",
         ", ".join([*attempts.logs[-1:], *(link.text for link in attempts.last_links)]) or "-",
     )
+
+
+def _waiting(item: tuple[int, NodeView]) -> Iterable[str]:
+    _, node = item
+    if node.waits_for is not None and node.waits_for.command:
+        yield f"{node.id} waits for {node.waits_for.text}: {node.waits_for.command}"
 
 
 def _request(query: Query) -> Any:
@@ -285,5 +296,6 @@ LISTINGS: Mapping[Kind, Listing] = {
         name=lambda item: item[1].message.id.node_id,
         limit=None,
         filter_example=OF_NODES,
+        remarks=_waiting,
     ),
 }

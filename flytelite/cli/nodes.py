@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from flyteidl.admin import node_execution_pb2, task_execution_pb2
 from flyteidl.core import execution_pb2, identifier_pb2
 
 from flytelite.cli.client import Client
+from flytelite.cli.gates import Gate, Gates
 
 LOG_NAME = "log file"
 """How the logs begin that are files; those of a map task's items are numbered."""
@@ -69,6 +70,8 @@ class NodeView:
     message: node_execution_pb2.NodeExecution
     attempts: Attempts
     children: tuple[NodeView, ...] = field(default=())
+    gate: Gate | None = None
+    """Known of gates that were seen waiting."""
 
     @property
     def id(self) -> str:
@@ -89,6 +92,16 @@ class NodeView:
     def phase_name(self) -> str:
         """E.g. ``RUNNING``."""
         return str(execution_pb2.NodeExecution.Phase.Name(self.phase))
+
+    @property
+    def what(self) -> str:
+        """What it runs or waits for; empty for what only holds other nodes, and before it is known."""
+        return self.attempts.task or (self.gate.text if self.gate is not None else "")
+
+    @property
+    def waits_for(self) -> Gate | None:
+        """The gate that has not opened yet."""
+        return self.gate if self.phase == execution_pb2.NodeExecution.RUNNING else None
 
     @property
     def elapsed(self) -> datetime.timedelta | None:
@@ -117,22 +130,30 @@ class NodeReader:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._settled: dict[str, NodeView] = {}
+        self._gates = Gates(client)
+        self._seen: dict[str, Gate] = {}
 
     def read(
-        self, id: identifier_pb2.WorkflowExecutionIdentifier, parent: str = "", filters: str = ""
+        self,
+        id: identifier_pb2.WorkflowExecutionIdentifier,
+        above: Sequence[node_execution_pb2.NodeExecution] = (),
+        filters: str = "",
     ) -> tuple[NodeView, ...]:
-        """The nodes of an execution, or below one of its nodes, without the start and end nodes.
+        """The nodes of an execution, or below the last of ``above``, without the start and end nodes.
 
         ``filters`` choose among these nodes, not among those below them.
         """
+        parent = above[-1].id.node_id if above else ""
         views = [
-            self._view(execution)
+            self._view(execution, above)
             for execution in self._client.node_executions(id, parent, filters)
             if execution.metadata.spec_node_id not in _BOUNDARY and execution.id.node_id not in _BOUNDARY
         ]
         return tuple(sorted(views, key=lambda view: _natural(view.id)))
 
-    def _view(self, execution: node_execution_pb2.NodeExecution) -> NodeView:
+    def _view(
+        self, execution: node_execution_pb2.NodeExecution, above: Sequence[node_execution_pb2.NodeExecution]
+    ) -> NodeView:
         settled = self._settled.get(_key(execution))
         if settled is not None and settled.message == execution:
             return settled
@@ -141,8 +162,10 @@ class NodeReader:
         if child.name:
             children = self.read(child)
         elif execution.metadata.is_parent_node:
-            children = self.read(execution.id.execution_id, execution.id.node_id)
-        view = NodeView(execution, self._attempts(execution), children)
+            children = self.read(execution.id.execution_id, (*above, execution))
+        attempts = self._attempts(execution)
+        gate = None if attempts.count or children else self._gate(execution, above)
+        view = NodeView(execution, attempts, children, gate)
         if execution.closure.phase in _OVER:
             self._settled[view.key] = view
         return view
@@ -151,6 +174,18 @@ class NodeReader:
         if execution.closure.phase in _NOT_STARTED:
             return Attempts()
         return _attempts(list(self._client.task_executions(execution.id)))
+
+    def _gate(
+        self, execution: node_execution_pb2.NodeExecution, above: Sequence[node_execution_pb2.NodeExecution]
+    ) -> Gate | None:
+        """Of a node that waits, or was seen waiting before; what has run is not looked up."""
+        key = _key(execution)
+        is_parent = execution.metadata.is_parent_node or bool(execution.closure.workflow_node_metadata.executionId.name)
+        if execution.closure.phase == execution_pb2.NodeExecution.RUNNING and not is_parent and key not in self._seen:
+            found = self._gates.find(execution, above)
+            if found is not None:
+                self._seen[key] = found
+        return self._seen.get(key)
 
 
 def failed_leaves(nodes: tuple[NodeView, ...]) -> list[NodeView]:

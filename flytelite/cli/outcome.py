@@ -68,8 +68,8 @@ def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -
         return
     for node in leaves:
         attempt = f", attempt {node.attempts.count}" if node.attempts.count > 1 else ""
-        task = f" ({node.attempts.task})" if node.attempts.task else ""
-        print(f"{phase} in node {node.id}{task}{attempt}\n")
+        what = f" ({node.what})" if node.what else ""
+        print(f"{phase} in node {node.id}{what}{attempt}\n")
         error = client.node_execution(node.message.id).closure.error.message or execution.closure.error.message
         for text in error.strip().splitlines():
             print(f"  {text}")

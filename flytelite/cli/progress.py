@@ -59,6 +59,8 @@ class Lines:
             if self._shown.get(node.key) != state:
                 self._shown[node.key] = state
                 print(f"  {'  ' * depth}{line(node)}", flush=True)
+                if node.waits_for is not None and node.waits_for.command:
+                    print(f"  {'  ' * depth}{'':<6} answer it: {node.waits_for.command}", flush=True)
 
 
 class LiveTree:
@@ -93,8 +95,8 @@ class LiveTree:
 
 
 def line(node: NodeView) -> str:
-    """One node in one line: id, task, phase, duration, attempts."""
-    return " ".join([f"{node.id:<6}", f"{node.attempts.task or '-':<32}", node.phase_name, *_measures(node)])
+    """One node in one line: id, task or gate, phase, duration, attempts."""
+    return " ".join([f"{node.id:<6}", f"{node.what or '-':<32}", node.phase_name, *_measures(node)])
 
 
 def seconds(duration: datetime.timedelta) -> str:
@@ -120,9 +122,11 @@ def _add(tree: Any, node: NodeView) -> None:
     from rich.text import Text
 
     symbol, style = STYLES.get(node.phase_name, ("○", "dim"))
-    label = Text.assemble((f"{symbol} ", style), (f"{node.id} ", "bold"), f"{node.attempts.task} ")
+    label = Text.assemble((f"{symbol} ", style), (f"{node.id} ", "bold"), f"{node.what} ")
     label.append(" ".join([node.phase_name.lower(), *_measures(node)]), style)
     branch = tree.add(label)
+    if node.waits_for is not None and node.waits_for.command:
+        branch.add(Text(f"answer it: {node.waits_for.command}", "dim"))
     for child in node.children:
         _add(branch, child)
 
