@@ -18,7 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("flytelite", deadline=None)  # machines that run tests stall now and then
+hypothesis.settings.load_profile("flytelite")
 
 START_DEADLINE = 20.0
 STOP_DEADLINE = 20.0

@@ -31,7 +31,7 @@ REQUESTS = 4
 ORDERS = {"ASCENDING": False, "DESCENDING": True}
 FOUND_ONLY = (Phase.explicit, Phase.reuse, Phase.generate)
 """Whole universes take minutes to shrink."""
-thorough = settings(deadline=None, suppress_health_check=list(HealthCheck), phases=FOUND_ONLY)
+thorough = settings(suppress_health_check=list(HealthCheck), phases=FOUND_ONLY)
 
 
 @dataclass

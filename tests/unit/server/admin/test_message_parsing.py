@@ -29,7 +29,7 @@ from ..messages import filled
     ],
 )
 def test_what_the_library_prints_is_read_back(kind: type[Message]) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(filled(kind))
     def check(message: Message) -> None:
         printed = orjson.loads(orjson.dumps(json_format.MessageToDict(message)))

@@ -51,7 +51,7 @@ def test_all_of_flyteidl_is_there():
     assert {"flyteidl.admin.Execution", "flyteidl.core.Literal", "flyteidl.plugins.SparkJob"} <= names
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(TYPES).flatmap(filled))
 def test_messages_of_every_type_are_printed_as_the_library_prints_them(message):
     assert printed(message) == printed_by_the_library(message)
@@ -74,20 +74,17 @@ def struct_of(value):
     return found
 
 
-@settings(deadline=None)
 @given(STRUCTS.map(struct_of))
 def test_structs(struct):
     assert printed(literals_pb2.Scalar(generic=struct)) == printed_by_the_library(literals_pb2.Scalar(generic=struct))
 
 
-@settings(deadline=None)
 @given(st.integers(-62135596900, 253402300900), st.integers(-2, 1_000_000_001) | st.sampled_from([0, 5000, 7 * 10**6]))
 def test_timestamps_those_out_of_range_too(seconds, nanos):
     closure = execution_pb2.ExecutionClosure(created_at=timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos))
     assert printed(closure) == printed_by_the_library(closure)
 
 
-@settings(deadline=None)
 @given(
     st.integers(-315576000002, 315576000002) | st.integers(-2, 2),
     st.integers(-1_000_000_001, 1_000_000_001) | st.sampled_from([0, 5000, -(7 * 10**6)]),

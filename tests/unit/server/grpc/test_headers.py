@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from hpack import Decoder, Encoder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flytelite.server.grpc.frames import ConnectionFault, ErrorCode, StreamFault
@@ -89,7 +89,6 @@ NAMES = st.sampled_from([b"grpc-timeout", b"x-one", b"x-two"])
 VALUES = st.sampled_from([b"1S", b"2S", b"30m", b"400u"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(st.tuples(NAMES, VALUES), max_size=3), st.sampled_from([0, 64, 4096])), max_size=30))
 def test_remembered_blocks_are_what_decoding_them_again_gives(requests):
     """The same bytes mean something else once the table has changed."""
@@ -104,7 +103,6 @@ def test_remembered_blocks_are_what_decoding_them_again_gives(requests):
         assert found == pytest.approx(seconds[expected])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=300), st.binary(max_size=70_000)), max_size=4))
 def test_blocks_of_answers_decode_to_what_they_were_made_of(headers):
     decoder = Decoder(max_header_list_size=2**20)

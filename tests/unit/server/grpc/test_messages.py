@@ -4,14 +4,13 @@ import gzip
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flytelite.errors import InvalidArgument, ResourceExhausted, Unimplemented
 from flytelite.server.grpc.messages import MessageReader, prefixed
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=20), max_size=8), st.lists(st.integers(1, 9), min_size=1))
 def test_messages_come_out_however_their_bytes_are_cut(messages, sizes):
     data = b"".join(map(prefixed, messages))

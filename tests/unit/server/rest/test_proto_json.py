@@ -44,7 +44,7 @@ def without_nulls(value):
 )
 @pytest.mark.parametrize("camel_case", [True, False])
 def test_agrees_with_protobufs_own_json(kind, camel_case):
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(filled(kind))
     def check(message):
         expected = json_format.MessageToDict(
