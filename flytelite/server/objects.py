@@ -8,6 +8,7 @@ import errno
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import shutil
 import time
@@ -24,6 +25,8 @@ SECRET_FILE = "url-signing-secret"  # noqa: S105
 SECRET_BYTES = 32
 READ_BLOCK = 1024 * 1024
 URL_PREFIX = "/objects/"
+
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Bucket:
@@ -47,10 +50,16 @@ class Bucket:
         return cls(settings.bucket, uploads, settings.authority, _secret(settings.data_dir / SECRET_FILE))
 
     def path(self, key: str) -> Path:
-        """Where the object of that key is or would be. Raises InvalidArgument for a key that leaves the bucket."""
+        """Where the object of that key is or would be.
+
+        Raises InvalidArgument for a key that leaves the bucket, or that no URL can hold: FlyteAdmin makes keys from
+        parsed URLs (flytestdlib/storage/url_path.go), and those have no control characters.
+        """
         parts = key.split("/")
-        if any(part in ("", ".", "..") for part in parts) or "\0" in key:
+        if any(part in ("", ".", "..") for part in parts):
             raise InvalidArgument(f"{key!r} is not the key of an object: no part of it may be empty, . or ..")
+        if _CONTROL_CHARACTER.search(key):
+            raise InvalidArgument(f"{key!r} is not the key of an object: it has a control character in it")
         path = self._root.joinpath(*parts)
         if _is_too_long(path):
             raise InvalidArgument(f"{key!r} is not the key of an object: its name is too long for this disk")

@@ -71,6 +71,9 @@ def _upload_errors() -> Iterator[Row]:
     yield refused(UPLOAD, "a negative time", changed(request, expires_in="-1s"), "is invalid")
     for name in ("../../x", "a//b", "."):
         yield refused(UPLOAD, f"file {name}", changed(request, filename=name), "is not the key of an object")
+    for part in ("filename", "filename_root"):
+        odd = changed(request, **{part: "a\nb"})
+        yield refused(UPLOAD, f"a line feed in {part}", odd, "has a control character in it")
 
 
 def _download() -> Iterator[Row]:
@@ -84,6 +87,7 @@ def _download() -> Iterator[Row]:
     yield refused(DOWNLOAD, "two hours", changed(request, expires_in="7200s"), words)
     yield refused(DOWNLOAD, "outside the bucket", {"native_url": "/etc/passwd"}, "is not in flytelite's bucket")
     yield refused(DOWNLOAD, "out of the bucket", {"native_url": "{bucket}/../x"}, "is not the key of an object")
+    yield refused(DOWNLOAD, "a line feed", {"native_url": "{bucket}/a\nb"}, "has a control character in it")
 
 
 def _decked(uri: str) -> tuple[Any, ...]:
