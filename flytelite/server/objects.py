@@ -99,20 +99,23 @@ class Bucket:
             return None
         return path.read_bytes()
 
-    def sign(self, method: str, uri: str, expires_in: float) -> SignedUrl:
+    def sign(self, method: str, uri: str, expires_in: float, content_md5: bytes = b"") -> SignedUrl:
         """As ``Objects.sign``. Raises InvalidArgument for an URI outside the bucket."""
         key = self._key(uri)
         if key is None:
             raise InvalidArgument(f"{uri!r} is not in flytelite's bucket {self._root}")
         self.path(key)
         expires = int(time.time() + expires_in)
-        signature = self._signature(method, key, str(expires))
-        url = f"http://{self._authority}{URL_PREFIX}{quote(key)}?expires={expires}&signature={signature}"
+        query = f"expires={expires}"
+        if content_md5:
+            query += f"&md5={content_md5.hex()}"
+        signature = self._signature(method, key, str(expires), content_md5.hex())
+        url = f"http://{self._authority}{URL_PREFIX}{quote(key)}?{query}&signature={signature}"
         return SignedUrl(url, timestamp_pb2.Timestamp(seconds=expires))
 
-    def verify(self, method: str, key: str, expires: str, signature: str) -> None:
+    def verify(self, method: str, key: str, expires: str, md5: str, signature: str) -> None:
         """Raises PermissionDenied unless ``sign`` made this URL for that method and it has not expired."""
-        if not hmac.compare_digest(self._signature(method, key, expires).encode(), signature.encode()):
+        if not hmac.compare_digest(self._signature(method, key, expires, md5).encode(), signature.encode()):
             raise PermissionDenied(f"this URL was not signed by this server for {method} of that object")
         if int(expires) < time.time():
             raise PermissionDenied("this signed URL has expired")
@@ -121,8 +124,8 @@ class Bucket:
         """Begin to write an object. Blocks on the disk, as everything an Upload does."""
         return Upload(self, self.path(key), self._uploads / secrets.token_hex(16), self._root)
 
-    def _signature(self, method: str, key: str, expires: str) -> str:
-        return hmac.new(self._secret, f"{method}\n{key}\n{expires}".encode(), hashlib.sha256).hexdigest()
+    def _signature(self, method: str, key: str, expires: str, md5: str) -> str:
+        return hmac.new(self._secret, f"{method}\n{key}\n{expires}\n{md5}".encode(), hashlib.sha256).hexdigest()
 
     def _key(self, uri: str) -> str | None:
         prefix = f"{self._root}{os.sep}"
@@ -161,15 +164,18 @@ class Upload:
         self._digest.update(block)
         self.size += len(block)
 
-    def commit(self, content_md5: str | None) -> None:
-        """Make it the object of its key; ``content_md5`` is the base64 digest that the client promised.
+    def commit(self, *promised: bytes) -> None:
+        """Make it the object of its key; ``promised`` are the digests that it must have.
 
-        Raises InvalidArgument when the digest differs, FailedPrecondition when a directory is in the way.
+        Raises InvalidArgument when its digest is another, FailedPrecondition when a directory is in the way.
         """
         digest = self._digest.digest()
-        if content_md5 is not None and _decode_md5(content_md5) != digest:
-            received = base64.b64encode(digest).decode()
-            raise InvalidArgument(f"Content-MD5 is {content_md5} but the {self.size} bytes received have {received}")
+        for content_md5 in promised:
+            if content_md5 != digest:
+                raise InvalidArgument(
+                    f"Content-MD5 is to be {_in_base64(content_md5)} but the {self.size} bytes received have "
+                    f"{_in_base64(digest)}"
+                )
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -199,11 +205,8 @@ def _new_md5() -> hashlib._Hash:
     return hashlib.md5(usedforsecurity=False)
 
 
-def _decode_md5(content_md5: str) -> bytes:
-    try:
-        return base64.b64decode(content_md5, validate=True)
-    except ValueError as error:
-        raise InvalidArgument(f"Content-MD5 {content_md5!r} is not base64: {error}") from error
+def _in_base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
 
 
 def _disk_error(target: Path, error: OSError) -> FlyteError:

@@ -16,8 +16,8 @@ import pytest
 KEY = "flytesnacks/development/ABC===/a b.tar.gz"
 
 
-def signed(transports, method="PUT", key=KEY, expires_in=60.0) -> str:
-    return transports.bucket.sign(method, transports.bucket.native_url(key), expires_in).url
+def signed(transports, method="PUT", key=KEY, expires_in=60.0, content_md5=b"") -> str:
+    return transports.bucket.sign(method, transports.bucket.native_url(key), expires_in, content_md5).url
 
 
 def md5(body: bytes) -> str:
@@ -72,6 +72,46 @@ def test_wrong_digest_leaves_nothing(transports, promised):
     assert "Content-MD5" in answer.text
     assert not transports.bucket.path("p/d/bad").exists()
     assert leftovers(transports) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "sent", "status"),
+    [
+        (b"right", md5(b"right"), 200),
+        (b"right", None, 200),
+        (b"wrong", md5(b"right"), 400),
+        (b"wrong", None, 400),
+        (b"", None, 400),
+        (b"wrong", md5(b"wrong"), 403),
+        (b"right", md5(b"wrong"), 403),
+        (b"right", "", 403),
+        (b"right", "###", 400),
+    ],
+)
+def test_url_for_one_content_takes_no_other(transports, body, sent, status):
+    key = f"p/d/one/{status}-{sent is None}-{len(body)}-{body.decode()}"
+    url = signed(transports, key=key, content_md5=hashlib.md5(b"right").digest())
+    answer = httpx.put(url, content=body, headers={} if sent is None else {"Content-MD5": sent})
+    assert answer.status_code == status, answer.text
+    assert transports.bucket.path(key).exists() == (status == 200)
+    assert ("Content-MD5" in answer.text) == (status != 200)
+    assert leftovers(transports) == []
+
+
+def test_digest_of_an_url_cannot_be_left_out_or_changed(transports):
+    url = signed(transports, key="p/d/promised", content_md5=hashlib.md5(b"right").digest())
+    digest = hashlib.md5(b"right").hexdigest()
+    for other in ("", f"&md5={hashlib.md5(b'wrong').hexdigest()}", f"&md5={digest}&md5=", f"&md5={digest.upper()}"):
+        answer = httpx.put(url.replace(f"&md5={digest}", other), content=b"wrong")
+        assert answer.status_code == 403, other
+    assert not transports.bucket.path("p/d/promised").exists()
+
+
+def test_other_content_does_not_replace_what_is_there(transports):
+    url = signed(transports, key="p/d/kept", content_md5=hashlib.md5(b"right").digest())
+    for body, status in ((b"right", 200), (b"wrong", 400), (b"right", 200)):
+        assert httpx.put(url, content=body).status_code == status
+        assert transports.bucket.path("p/d/kept").read_bytes() == b"right"
 
 
 def test_broken_off_upload_leaves_nothing(transports):

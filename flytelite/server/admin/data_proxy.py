@@ -48,7 +48,8 @@ class DataProxy:
     ) -> dataproxy_pb2.CreateUploadLocationResponse:
         """CreateUploadLocation: the same request names the same object, unless it leaves the file's name open.
 
-        Slashes around a part of the key do not count (flytestdlib/storage/url_path.go).
+        Slashes around a part of the key do not count (flytestdlib/storage/url_path.go). The URL takes only bytes of the
+        digest that was asked for.
         Raises InvalidArgument, and AlreadyExists when a fully named object exists with other content.
         """
         if not request.project or not request.domain:
@@ -62,7 +63,7 @@ class DataProxy:
         if request.filename and request.filename_root:
             self._check_replaceable(uri, request.content_md5)
         expires_in = self._expiry(request.expires_in if request.HasField("expires_in") else None)
-        signed = self._objects.sign("PUT", uri, expires_in)
+        signed = self._objects.sign("PUT", uri, expires_in, request.content_md5)
         return dataproxy_pb2.CreateUploadLocationResponse(
             signed_url=signed.url, native_url=uri, expires_at=signed.expires_at, headers=_upload_headers(request)
         )

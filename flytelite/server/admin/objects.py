@@ -31,5 +31,8 @@ class Objects(Protocol):
     def read(self, uri: str, limit: int) -> bytes | None:
         """The object's bytes; None when it is missing, larger than ``limit`` bytes, or outside the bucket."""
 
-    def sign(self, method: str, uri: str, expires_in: float) -> SignedUrl:
-        """An URL of our own HTTP side for GET or PUT of that native URL, good for ``expires_in`` seconds."""
+    def sign(self, method: str, uri: str, expires_in: float, content_md5: bytes = b"") -> SignedUrl:
+        """An URL of our own HTTP side for GET or PUT of that native URL, good for ``expires_in`` seconds.
+
+        With ``content_md5`` a PUT takes only the bytes that have that digest.
+        """

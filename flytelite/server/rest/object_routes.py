@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from flytelite.errors import FlyteError, InvalidArgument, NotFound
+from flytelite.errors import FlyteError, InvalidArgument, NotFound, PermissionDenied
 from flytelite.server.objects import URL_PREFIX, Bucket, Upload
 from flytelite.server.rest.gateway import HTTP_STATUS
 
@@ -36,10 +37,12 @@ def object_routes(bucket: Bucket) -> list[Route]:
         return FileResponse(path, media_type=media_type, headers=_DOWNLOAD_HEADERS)
 
     async def receive(request: Request) -> Response:
-        upload = await asyncio.to_thread(bucket.upload, _verified_key(bucket, request, "PUT"))
+        key = _verified_key(bucket, request, "PUT")
+        promised = _promised_digests(request)
+        upload = await asyncio.to_thread(bucket.upload, key)
         try:
             await _receive_body(request, upload)
-            await asyncio.to_thread(upload.commit, request.headers.get("content-md5"))
+            await asyncio.to_thread(upload.commit, *promised)
         finally:
             await asyncio.to_thread(upload.discard)
         return Response()
@@ -54,8 +57,27 @@ def object_routes(bucket: Bucket) -> list[Route]:
 def _verified_key(bucket: Bucket, request: Request, method: str) -> str:
     key: str = request.path_params["key"]
     query = request.query_params
-    bucket.verify(method, key, query.get("expires", ""), query.get("signature", ""))
+    bucket.verify(method, key, query.get("expires", ""), query.get("md5", ""), query.get("signature", ""))
     return key
+
+
+def _promised_digests(request: Request) -> list[bytes]:
+    """What the body's digest must be: by the header, and by an URL that was signed for one content only.
+
+    S3 demands the header with such an URL; here the body is what counts. A header that differs from the URL is refused
+    as S3 does, before anything is received.
+    """
+    signed = bytes.fromhex(request.query_params.get("md5", ""))
+    header = request.headers.get("content-md5")
+    if header is None:
+        return [signed] if signed else []
+    try:
+        sent = b64decode(header, validate=True)
+    except ValueError as error:
+        raise InvalidArgument(f"Content-MD5 {header!r} is not base64: {error}") from error
+    if signed and sent != signed:
+        raise PermissionDenied(f"this URL was signed for Content-MD5 {b64encode(signed).decode()}, not {header}")
+    return [sent]
 
 
 async def _receive_body(request: Request, upload: Upload) -> None:

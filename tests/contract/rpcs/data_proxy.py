@@ -23,7 +23,7 @@ MD5 = b64encode(md5(CONTENT, usedforsecurity=False).digest()).decode()
 FILE = f"{PROJECT}/development/root/main.py"
 DECK = f"{PROJECT}/development/run/deck.html"
 URL = f"flyte://v1/{PROJECT}/development/run/n0"
-SIGNED = re.compile(r"http://localhost:\d+/objects/.+\?expires=\d+&signature=[0-9a-f]{64}")
+SIGNED = re.compile(r"http://localhost:\d+/objects/.+\?expires=\d+(?:&md5=[0-9a-f]{32})?&signature=[0-9a-f]{64}")
 TIMED = ["signed_url", "expires_at"]
 
 

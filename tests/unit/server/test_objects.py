@@ -26,14 +26,15 @@ def bucket(settings):
 def put(bucket: Bucket, key: str, body: bytes) -> str:
     upload = bucket.upload(key)
     upload.write(body)
-    upload.commit(None)
+    upload.commit()
     return bucket.native_url(key)
 
 
-def parts(url: str) -> tuple[str, str, str]:
+def parts(url: str) -> tuple[str, str, str, str]:
     split = urlsplit(url)
     query = parse_qs(split.query)
-    return unquote(split.path).removeprefix("/objects/"), query["expires"][0], query["signature"][0]
+    md5 = query.get("md5", [""])[0]
+    return unquote(split.path).removeprefix("/objects/"), query["expires"][0], md5, query["signature"][0]
 
 
 def test_native_url_is_a_plain_path(bucket, settings):
@@ -94,18 +95,28 @@ def test_signed_url(bucket):
     signed = bucket.sign("PUT", bucket.native_url("p/d/A==/ä b"), 60)
     assert signed.url.startswith("http://localhost:1234/objects/p/d/A%3D%3D/%C3%A4%20b?expires=")
     assert abs(signed.expires_at.seconds - time.time() - 60) < 5
-    key, expires, signature = parts(signed.url)
-    bucket.verify("PUT", key, expires, signature)
-    for method, other_key, other_expires, other_signature in (
-        ("GET", key, expires, signature),
-        ("PUT", key + "x", expires, signature),
-        ("PUT", key, str(int(expires) + 1), signature),
-        ("PUT", key, expires, ""),
-        ("PUT", key, "soon", signature),
-        ("PUT", key, expires, "ä"),
+    key, expires, _, signature = parts(signed.url)
+    bucket.verify("PUT", key, expires, "", signature)
+    for method, other_key, other_expires, other_md5, other_signature in (
+        ("GET", key, expires, "", signature),
+        ("PUT", key + "x", expires, "", signature),
+        ("PUT", key, str(int(expires) + 1), "", signature),
+        ("PUT", key, expires, "00", signature),
+        ("PUT", key, expires, "", ""),
+        ("PUT", key, "soon", "", signature),
+        ("PUT", key, expires, "", "ä"),
     ):
         with pytest.raises(PermissionDenied):
-            bucket.verify(method, other_key, other_expires, other_signature)
+            bucket.verify(method, other_key, other_expires, other_md5, other_signature)
+
+
+def test_url_of_one_content(bucket):
+    key, expires, md5, signature = parts(bucket.sign("PUT", bucket.native_url("k"), 60, b"\x01\xff").url)
+    assert md5 == "01ff"
+    bucket.verify("PUT", key, expires, md5, signature)
+    for other in ("", "01fe", "01FF"):
+        with pytest.raises(PermissionDenied):
+            bucket.verify("PUT", key, expires, other, signature)
 
 
 def test_only_the_bucket_is_signed(bucket):
@@ -117,13 +128,13 @@ def test_only_the_bucket_is_signed(bucket):
 def test_secret_is_private_and_outlives_the_process(bucket, settings):
     path = settings.data_dir / SECRET_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    key, expires, signature = parts(bucket.sign("GET", bucket.native_url("k"), 60).url)
+    signed = parts(bucket.sign("GET", bucket.native_url("k"), 60).url)
     path.chmod(0o644)
-    Bucket.open(settings).verify("GET", key, expires, signature)
+    Bucket.open(settings).verify("GET", *signed)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.write_bytes(b"torn")
     with pytest.raises(PermissionDenied):
-        Bucket.open(settings).verify("GET", key, expires, signature)
+        Bucket.open(settings).verify("GET", *signed)
 
 
 def test_nothing_is_seen_before_commit_and_a_crash_leaves_nothing(bucket, settings):
@@ -140,7 +151,7 @@ def test_nothing_is_seen_before_commit_and_a_crash_leaves_nothing(bucket, settin
 def test_discard_after_commit_keeps_the_object(bucket):
     upload = bucket.upload("k")
     upload.write(b"x")
-    upload.commit(None)
+    upload.commit()
     upload.discard()
     assert bucket.exists(bucket.native_url("k"))
 
