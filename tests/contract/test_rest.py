@@ -128,6 +128,13 @@ def test_malformed_json(client, body):
     assert "flyteidl.admin.TaskCreateRequest" in answer.json()["message"]
 
 
+def test_a_value_of_a_wrong_kind_is_refused_by_name(client):
+    for content_type in ("application/json", "application/x-whatever"):
+        answer = client.post("/api/v1/tasks", content=b'{"id": []}', headers={"Content-Type": content_type})
+        assert (answer.status_code, answer.json()["code"]) == (400, 3)
+        assert answer.json()["message"].endswith('parsing field "id": [] is not valid: an object is needed')
+
+
 def test_empty_body_is_an_empty_message(client):
     answer = client.post("/api/v1/tasks")
     assert (answer.status_code, answer.json()["message"]) == (400, "missing name")

@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from flytelite.errors import FailedPrecondition, InvalidArgument
+from flytelite.server.rest import json_check
 from flytelite.server.rest.proto_json import to_json
 
 JSON = "application/json"
@@ -40,13 +41,14 @@ class Marshaler:
         try:
             if self.content_type == BINARY:
                 message.MergeFromString(body)
-            elif text := body.strip():
-                if not text.startswith(b"{"):  # json_format takes [] for an empty message
-                    raise json_format.ParseError("a JSON object is needed")
+            elif body.strip():
+                value = orjson.loads(body)  # refuses NaN and halves of surrogate pairs, which json_format lets through
+                if not isinstance(value, dict):
+                    raise ValueError("a JSON object is needed")
+                json_check.check(value, message)
                 json_format.Parse(body, message, ignore_unknown_fields=not self.strict)
-        except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-            # The error may quote half a surrogate pair, which no answer can hold.
-            reason = str(error).encode(errors="backslashreplace").decode()
+        except (DecodeError, json_format.ParseError, ValueError, RecursionError) as error:
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise InvalidArgument(f"the body is not a valid {message.DESCRIPTOR.full_name}: {reason}") from error
 
 

@@ -47,3 +47,10 @@ def test_any_content_is_taken_where_none_was_promised(proxy: dataproxy_pb2_grpc.
     for content in (b"one", b"two"):
         assert httpx.put(location.signed_url, content=content).status_code == 200
         assert Path(location.native_url).read_bytes() == content
+
+
+def test_a_digest_that_is_no_base64_is_refused_by_name(server: Server):
+    body = {"project": PROJECT, "domain": "development", "filename": "f", "content_md5": "!!!!"}
+    answer = httpx.post(f"http://{server.target}/api/v1/dataproxy/artifact_urn", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, 3)
+    assert 'parsing field "content_md5": "!!!!" is not valid' in answer.json()["message"]
