@@ -95,7 +95,7 @@ def examine(directory: Path) -> Examination:
     """Read every file of a store that no server uses.
 
     Raises NotFound when there is no store, FailedPrecondition when a newer flytelite wrote it, Unavailable when the
-    directory cannot be listed.
+    directory cannot be listed or a segment cannot be opened.
     """
     found = Examination(closed=closing.last_entry(directory))
     _look_at_format(directory, found)
@@ -123,13 +123,20 @@ def parts(directory: Path) -> Iterator[Part]:
     except OSError as error:
         raise Unavailable(f"{directory} cannot be read: {error.strerror}") from error
     for first, last, path in current:
-        segment = Segment(path, first, last, _NO_DESCRIPTOR, segments.size_of(path))
+        segment = Segment(path, first, last, _NO_DESCRIPTOR, _size_of(path))
         if last is not None or path is not current[-1][2]:
             yield Part(segment, lines_of(segment), 0)
             continue
         lines = list(lines_of(segment))
         end = torn_end(lines, first - 1, closing.last_entry(directory))
         yield Part(segment, lines[:end], 0 if end is None else segment.size - lines[end].offset)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return segments.size_of(path)
+    except OSError as error:  # a directory, or not for this user: nothing that the file's content could tell
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _look_at_format(directory: Path, found: Examination) -> None:

@@ -207,8 +207,8 @@ def _recover(path: Path, disk: Disk) -> Recovered:
         found.replay(segment, lines)
     found.end(path)
     used = {contents.path_of(file) for _, _, file in current}
-    found.obsolete += (file for file in path.glob(f"*{contents.SUFFIX}") if file not in used)
-    found.obsolete += path.glob(f"*{segments.TEMPORARY}")
+    left = [file for suffix in (contents.SUFFIX, segments.TEMPORARY) for file in path.glob(f"*{suffix}")]
+    found.obsolete += (file for file in left if file not in used and not file.is_dir())
     for rows in found.rows.values():
         _put_in_order(rows)
     return found

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,26 @@ def test_damage_is_explained_and_salvaged(tmp_path: Path, capsys: pytest.Capture
     store = JournalStore.open(new / "store")
     assert [key in store.table(TableSchema("notes")) for key in "abc"] == [True, False, True]
     asyncio.run(store.close())
+
+
+@pytest.mark.parametrize("name", ["journal-000000009999.jsonl", "journal-000000000001-000000000003.jsonl"])
+def test_a_directory_in_the_place_of_a_segment(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    store = fill(tmp_path / "data").parent
+    (store / name).mkdir()
+    for *command, code in (["doctor", 1], ["doctor", "--repair", str(tmp_path / "new"), 1], ["up", "--port", "0", 3]):
+        assert run([*map(str, command), "--data-dir", str(tmp_path / "data")]) == code
+        told = capfd.readouterr().err
+        assert re.fullmatch(rf"flytelite: .*{re.escape(str(store / name))}.*: Is a directory\n", told), told
+    assert not (tmp_path / "new").exists()
+
+
+def test_directories_that_only_look_like_leftovers(tmp_path: Path) -> None:
+    store = fill(tmp_path / "data").parent
+    for name in ("old.tmp", "old.contents"):
+        (store / name).mkdir()
+    asyncio.run(JournalStore.open(store).close())
+    assert (store / "old.tmp").is_dir()
+    assert (store / "old.contents").is_dir()
 
 
 def test_what_doctor_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
