@@ -86,6 +86,7 @@ def _configure(make_app: Callable[[], Any]) -> tuple[Config, ServerState]:
     config = Config(
         make_app(),
         interface="asgi3",
+        http="h11",  # not what else is installed: the other parser refuses flytekit's uploads of empty files
         lifespan="off",
         ws="none",
         log_config=None,

@@ -143,6 +143,17 @@ def test_expect_continue(transports):
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize(("content", "chunks"), [(b"", b"0\r\n\r\n"), (b"body", b"4\r\nbody\r\n0\r\n\r\n")])
+def test_chunks_with_a_length_of_0(transports, content, chunks):
+    url = urlsplit(signed(transports, key=f"p/d/both{len(content)}", content_md5=hashlib.md5(content).digest()))
+    head = f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nTransfer-Encoding: chunked"
+    with socket.create_connection(("127.0.0.1", transports.port), timeout=10) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode() + chunks)
+        status = connection.recv(1000).split()[1]
+    assert status == (b"400" if content else b"200")
+    assert transports.bucket.path(f"p/d/both{len(content)}").exists() == (not content)
+
+
 def test_server_answers_others_during_an_upload(transports):
     url = urlsplit(signed(transports, key="p/d/slow"))
     connection = http.client.HTTPConnection("127.0.0.1", transports.port, timeout=10)

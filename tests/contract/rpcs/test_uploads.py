@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+import requests
 from flyteidl.service import dataproxy_pb2, dataproxy_pb2_grpc
 
 from .server import Server
@@ -47,6 +48,24 @@ def test_any_content_is_taken_where_none_was_promised(proxy: dataproxy_pb2_grpc.
     for content in (b"one", b"two"):
         assert httpx.put(location.signed_url, content=content).status_code == 200
         assert Path(location.native_url).read_bytes() == content
+
+
+def test_an_empty_file_as_flytekit_sends_it(proxy: dataproxy_pb2_grpc.DataProxyServiceStub, tmp_path: Path):
+    empty = tmp_path / "empty"
+    empty.touch()
+    location = proxy.CreateUploadLocation(
+        dataproxy_pb2.CreateUploadLocationRequest(
+            project=PROJECT, domain="development", filename="empty", content_md5=md5(usedforsecurity=False).digest()
+        )
+    )
+    with requests.Session() as session:
+        for _ in range(2):  # the connection cannot be used again, which the client has to see
+            with empty.open("rb") as file:
+                headers = {"Content-Length": "0", **location.headers}
+                answer = session.put(location.signed_url, data=file, headers=headers, timeout=10)
+            assert answer.status_code == 200
+            assert answer.request.headers["Transfer-Encoding"] == "chunked"
+    assert Path(location.native_url).read_bytes() == b""
 
 
 def test_a_digest_that_is_no_base64_is_refused_by_name(server: Server):
