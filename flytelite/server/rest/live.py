@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import orjson
 from flyteidl.core import identifier_pb2
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from flytelite.server.admin.changes import Change, Changes, ExecutionChanged, ServerStopping
+from flytelite.server.rest.files import stat_of_file, what_there_is
 
 LogPath = Callable[[str, str, str, str, int], Path]
 IsTerminal = Callable[[identifier_pb2.WorkflowExecutionIdentifier], bool | None]
@@ -33,10 +32,10 @@ def live_routes(changes: Changes, is_terminal: IsTerminal, log_path: LogPath) ->
             path = log_path(parts["project"], parts["domain"], parts["execution"], parts["node"], attempt)
         except ValueError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
-        found = await asyncio.to_thread(_stat_of_file, path)
+        found = await asyncio.to_thread(stat_of_file, path)
         if found is None:
             return PlainTextResponse("there is no log of that attempt\n", status_code=404)
-        return _what_there_is(request, path, found)
+        return what_there_is(request, path, found, "text/plain; charset=utf-8")
 
     async def events(request: Request) -> Response:
         id = identifier_pb2.WorkflowExecutionIdentifier(**request.path_params)
@@ -50,34 +49,6 @@ def live_routes(changes: Changes, is_terminal: IsTerminal, log_path: LogPath) ->
         Route("/logs/{project}/{domain}/{execution}/{node}/{attempt}", log),
         Route("/flytelite/v1/executions/{project}/{domain}/{name}/events", events),
     ]
-
-
-def _stat_of_file(path: Path) -> os.stat_result | None:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # it is not there, or has a name that no disk can hold
-        return None
-    return found if stat.S_ISREG(found.st_mode) else None
-
-
-def _what_there_is(request: Request, path: Path, found: os.stat_result) -> Response:
-    """The file as it was when it was looked at: it grows meanwhile, and FileResponse sends a whole file to its end."""
-    response = FileResponse(path, media_type="text/plain; charset=utf-8", stat_result=found)
-    condition = request.headers.get("if-range")
-    is_range = "range" in request.headers and condition in (None, response.headers["etag"])
-    if is_range or request.method == "HEAD":
-        return response
-    return StreamingResponse(_beginning(path, found.st_size), headers=dict(response.headers))
-
-
-async def _beginning(path: Path, length: int) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
-        while length and (part := await asyncio.to_thread(file.read, min(length, FileResponse.chunk_size))):
-            length -= len(part)
-            yield part
-    finally:
-        file.close()
 
 
 async def _stream(

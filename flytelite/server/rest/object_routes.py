@@ -7,11 +7,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from flytelite.errors import FlyteError, InvalidArgument, NotFound, PermissionDenied
 from flytelite.server.objects import URL_PREFIX, Bucket, Upload
+from flytelite.server.rest.files import stat_of_file, what_there_is
 from flytelite.server.rest.gateway import HTTP_STATUS
 
 WRITE_BLOCK = 1024 * 1024
@@ -32,11 +33,12 @@ def object_routes(bucket: Bucket) -> list[Route]:
     async def download(request: Request) -> Response:
         key = _verified_key(bucket, request, "GET")
         path = bucket.path(key)
-        if not path.is_file():
+        found = await asyncio.to_thread(stat_of_file, path)
+        if found is None:
             raise NotFound(f"there is no object {key}")
         is_page = path.suffix in (".html", ".htm")
-        media_type = "text/html" if is_page else "application/octet-stream"
-        return FileResponse(path, media_type=media_type, headers=_DOWNLOAD_HEADERS)
+        media_type = "text/html; charset=utf-8" if is_page else "application/octet-stream"
+        return what_there_is(request, path, found, media_type, _DOWNLOAD_HEADERS)
 
     async def receive(request: Request) -> Response:
         key = _verified_key(bucket, request, "PUT")
