@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flyteidl.core import literals_pb2, tasks_pb2
 
-from flytelite.engine import data
+from flytelite.engine import data, placement
 from flytelite.engine.environments.choice import OWN, Environment
 from flytelite.engine.executors.interface import Command
 from flytelite.engine.tasks import bundles, private_inputs, templates
@@ -74,6 +74,7 @@ class Place:
     def make(self) -> None:
         """Fresh directories; what an engine left that died before it started the attempt goes."""
         shutil.rmtree(self.attempt, ignore_errors=True)
+        placement.spread(self.attempt.parents[1])
         self.work.mkdir(parents=True)
         self.temporary.mkdir()
 
