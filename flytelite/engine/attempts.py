@@ -147,7 +147,7 @@ async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Su
             made = await until_there_is_space(lambda: _make(work))
         except _NEVER_STARTED as error:
             reporter.queued(None)
-            return _not_started(error)
+            return await _not_started(work, error)
     admission = work.run.services.admission
     ticket = admission.insist(work.demand) if intent is not None else admission.enter(work.demand)
     if ticket is None:
@@ -183,7 +183,7 @@ async def _run(
                 prepared = await until_there_is_space(lambda: commands.prepare(work, made.around))
         except _NEVER_STARTED as error:
             reporter.queued(None)
-            return _not_started(error)
+            return await _not_started(work, error)
         command = commands.bounded(work, ticket, prepared.command)
         masked, where = command.masked, prepared.where
         intent = _intent(work, prepared)
@@ -198,7 +198,7 @@ async def _run(
         outcome = await _outcome(starting, reporter)
         reporter.ended(outcome)
     except OSError as error:
-        return _not_started(error)
+        return await _not_started(work, error)
     except asyncio.CancelledError:
         await _end(starting)
         await persistently(asyncio.ensure_future(asyncio.to_thread(put_away, work.run, intent)))
@@ -230,8 +230,14 @@ def put_away(run: Run, intent: Note) -> None:
     container.Place(Path(str(intent["directory"]))).clear(run.services.trash)
 
 
-def _not_started(error: Exception) -> results.Failed:
-    """Why there is no process: something that another attempt will not change, or a machine that refuses."""
+async def _not_started(work: Work, error: Exception) -> results.Failed:
+    """Put away what was made for it, and say why there is no process."""
+    await asyncio.to_thread(work.place.clear, work.run.services.trash)
+    return _refusal(error)
+
+
+def _refusal(error: Exception) -> results.Failed:
+    """Something that another attempt will not change, or a machine that refuses."""
     if isinstance(error, BadTaskFormat):
         return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
     if isinstance(error, BuildFailed | NoEnvironment):

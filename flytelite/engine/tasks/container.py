@@ -17,7 +17,7 @@ from flyteidl.core import literals_pb2, tasks_pb2
 from flytelite.engine import data, placement
 from flytelite.engine.environments.choice import OWN, Environment
 from flytelite.engine.executors.interface import Command
-from flytelite.engine.tasks import bundles, private_inputs, templates
+from flytelite.engine.tasks import bundles, private_inputs, short_paths, templates
 from flytelite.engine.tasks.refusals import BadTaskFormat
 from flytelite.engine.trash import Trash
 
@@ -77,10 +77,12 @@ class Place:
         placement.spread(self.attempt.parents[1])
         self.work.mkdir(parents=True)
         self.temporary.mkdir()
+        short_paths.link(self.temporary)
 
     def clear(self, trash: Trash) -> None:
         """Remove what only the running process needed; the log and the exit record stay."""
         data.remove_tree(self.secrets)
+        short_paths.unlink(self.temporary)
         for directory in (self.work, self.temporary, self.packages, self.inputs, self.outputs, self.copies):
             trash.discard(directory)
 
@@ -168,8 +170,8 @@ def _with_private_inputs(variables: templates.Variables, place: Place) -> templa
 
 
 def with_temporary(env: Mapping[str, str], place: Place) -> dict[str, str]:
-    """The environment with the attempt's own directory for temporary files."""
-    return {**env, "TMPDIR": str(place.temporary)}
+    """The environment with the attempt's own directory for temporary files, by a name that sockets can have too."""
+    return {**env, "TMPDIR": str(short_paths.shortest(place.temporary))}
 
 
 def is_for_flytekit(container: tasks_pb2.Container) -> bool:

@@ -30,7 +30,13 @@ from flytekit import task, workflow
 def show() -> str:
     with open("scratch", "w") as file:
         file.write("mine")
-    return json.dumps({"env": dict(os.environ), "cwd": os.getcwd(), "files": sorted(os.listdir(".")), "argv": sys.argv})
+    return json.dumps({
+        "env": dict(os.environ),
+        "cwd": os.getcwd(),
+        "files": sorted(os.listdir(".")),
+        "argv": sys.argv,
+        "temporary": os.path.realpath(os.environ["TMPDIR"]),
+    })
 
 @workflow
 def wf() -> str:
@@ -59,11 +65,37 @@ def test_the_environment_of_a_task(bench, monkeypatch):
     assert env["PATH"].split(":")[0] == str(Path(sys.executable).parent)
     attempt = bench.settings.data_dir / "attempts/flytesnacks/development/exec/n0/0"
     assert seen["cwd"] == str(attempt / "work")
-    assert env["TMPDIR"] == str(attempt / "tmp")
+    assert seen["temporary"] == str(attempt / "tmp")
+    assert not Path(env["TMPDIR"]).is_symlink()
     assert env["PYTHONPATH"] == f"/mine:{attempt / 'work'}"
     assert {"flow.py", "scratch"} <= set(seen["files"])
     assert not (attempt / "work").exists()
     assert not (attempt / "tmp").exists()
+
+
+SOCKETS = """
+import multiprocessing
+from flytekit import task, workflow
+
+@task
+def count() -> str:
+    with multiprocessing.Manager() as manager:
+        shared = manager.list()
+        child = multiprocessing.get_context("fork").Process(target=shared.append, args=(1,))
+        child.start()
+        child.join()
+        return str(list(shared))
+
+@workflow
+def wf() -> str:
+    return count()
+"""
+
+
+def test_temporary_files_can_be_sockets_however_long_the_attempts_path_is(bench):
+    closure = bench.run(SOCKETS)
+    assert closure.phase == SUCCEEDED, closure
+    assert bench.ledger.execution_outputs(bench.id).literals["o0"].scalar.primitive.string_value == "[1]"
 
 
 def test_log_links(bench):
@@ -121,6 +153,8 @@ def test_a_program_that_is_not_here(bench):
     assert (found.phase, found.error.code) == (FAILED, "BadTaskFormat")
     assert "[no-such-program]" in found.error.message
     assert bench.ledger.phases("n0") == ["QUEUED", "TE0 QUEUED", "RUNNING", "TE0 FAILED", "FAILED"]
+    attempt = data.log_path(bench.settings, "flytesnacks", "development", "exec", "n0", 0).parent
+    assert not list(attempt.iterdir()), "what was made for it stays"
 
 
 def test_an_echo_needs_no_process(bench):
