@@ -17,6 +17,7 @@ from flyteidl.service import dataproxy_pb2
 
 from flytelite.cli.client import Client
 from flytelite.cli.failure import Failure
+from flytelite.cli.rounds.imports import Imports
 from flytelite.cli.source import Source
 
 UPLOAD_TIMEOUT = 300.0
@@ -26,7 +27,7 @@ def make_bundle(source: Source, directory: Path) -> Path:
     """Archive the code into ``directory`` and return the file; equal files give an equal archive.
 
     Of a directory everything is taken that .gitignore, .dockerignore and .flyteignore let through; of a single file
-    what it imported from its source root.
+    what it has imported from its source root, and what its functions will.
     """
     from flytekit.constants import CopyFileDetection
     from flytekit.tools.fast_registration import FastPackageOptions, fast_package
@@ -34,7 +35,7 @@ def make_bundle(source: Source, directory: Path) -> Path:
     style = CopyFileDetection.ALL if source.whole_tree else CopyFileDetection.LOADED_MODULES
     options = FastPackageOptions(ignores=[_unrelated_files()], copy_style=style)
     try:
-        with _without_foreign_modules(source.root):
+        with _without_foreign_modules(source.root), _with_later_imports(source):
             return Path(fast_package(source.root, directory, deref_symlinks=False, options=options))
     except OSError as error:
         raise Failure(f"the code under {source.root} cannot be packed: {error}") from error
@@ -88,6 +89,42 @@ def _without_foreign_modules(root: Path) -> Iterator[None]:
         sys.modules.update(hidden)
 
 
+@contextlib.contextmanager
+def _with_later_imports(source: Source) -> Iterator[None]:
+    """Show what import statements in functions name as if it had been imported: a task will.
+
+    A name that an installed library has here is the library's in the task too.
+    """
+    imports = Imports(source.root)
+    named = {file for file in set().union(*map(imports.needs, source.modules)) if file.is_file()}
+    shown = {}
+    for file in sorted(named - {Path(path) for path in map(_file, sys.modules.values()) if path}):
+        if not _is_library(file.relative_to(source.root).parts[0].removesuffix(".py"), source.root):
+            name = f"{__name__} {file}"
+            shown[name] = ModuleType(name)
+            shown[name].__file__ = str(file)
+    sys.modules.update(shown)
+    try:
+        yield
+    finally:
+        for name in shown:
+            sys.modules.pop(name, None)
+
+
+def _is_library(name: str, root: Path) -> bool:
+    """Whether a module of that name is here, but not below the root; a namespace may be anybody's."""
+    file = _file(sys.modules.get(name))
+    return file is not None and not Path(file).is_relative_to(root)
+
+
+def _file(module: object) -> str | None:
+    """A module's file; the plain attribute, since any other access imports what is lazy."""
+    if not issubclass(type(module), ModuleType):
+        return None
+    file = object.__getattribute__(module, "__dict__").get("__file__")
+    return file if isinstance(file, str) else None
+
+
 def _is_lazy(module: ModuleType, root: Path) -> bool:
     if type(module).__name__ != "_LazyModule":  # importlib's, which has no public name
         return False
@@ -96,10 +133,8 @@ def _is_lazy(module: ModuleType, root: Path) -> bool:
 
 
 def _leads_out(module: ModuleType, root: Path) -> bool:
-    if not issubclass(type(module), ModuleType):
-        return False
-    file = object.__getattribute__(module, "__dict__").get("__file__")
-    return isinstance(file, str) and ".." in Path(file).parts and not Path(file).resolve().is_relative_to(root)
+    file = _file(module)
+    return file is not None and ".." in Path(file).parts and not Path(file).resolve().is_relative_to(root)
 
 
 def _unrelated_files() -> Any:

@@ -134,20 +134,25 @@ def test_a_bundle_of_a_tree_leaves_out_what_is_not_code(tmp_path: Path) -> None:
     assert make_bundle(Source(root, ("flow",), whole_tree=True), tmp_path).read_bytes() == bundle.read_bytes()
 
 
-def test_of_a_file_only_what_it_imported_is_bundled(tmp_path: Path) -> None:
-    (tmp_path / "flow.py").write_text("import part\nfrom flytekit import task\n@task\ndef t() -> int:\n    return 1\n")
-    (tmp_path / "part.py").write_text("")
-    (tmp_path / "unrelated.py").write_text("")
+def test_of_a_file_only_what_it_imports_is_bundled_also_in_functions(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(
+        "import part\nfrom flytekit import task\n@task\ndef t() -> int:\n    import later, yaml\n    return 1\n"
+    )
+    for name in ("part", "unrelated", "pack/__init__", "pack/unrelated", "yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text("")
+    (tmp_path / "later.py").write_text("def f():\n    from pack import deep\n")
+    (tmp_path / "pack/deep.py").write_text("raise RuntimeError('imported ahead of its time')")
     (tmp_path / "out").mkdir()
     script = (
         "from pathlib import Path\nfrom flytelite.cli.bundle import make_bundle\n"
-        "from flytelite.cli.source import load, locate\n"
+        "from flytelite.cli.source import load, locate\nimport yaml\n"
         f"source = locate([Path({str(tmp_path / 'flow.py')!r})]); load(source)\n"
         f"print(make_bundle(source, Path({str(tmp_path / 'out')!r})))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     with tarfile.open(done.stdout.strip()) as archive:
-        assert sorted(archive.getnames()) == ["flow.py", "part.py"]
+        assert sorted(archive.getnames()) == ["flow.py", "later.py", "pack/__init__.py", "pack/deep.py", "part.py"]
 
 
 def test_a_program_beside_the_root_is_not_bundled(tmp_path: Path) -> None:
