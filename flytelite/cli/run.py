@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,9 @@ def command(
         bool,
         typer.Option("--abort-outdated", help="With --watch: abort an execution whose code is edited while it runs."),
     ] = False,
+    copy_all: Annotated[
+        bool, typer.Option("--copy-all", help="Send all files of the source root, not only the modules it imports.")
+    ] = False,
     endpoint: EndpointFlag = None,
     verbose: Verbose = False,
 ) -> None:
@@ -62,7 +66,9 @@ def command(
         raise Usage(f"{file} is a directory; name the file that has {entity or 'the workflow'}")
     session = context.ensure_object(Session)
     session.verbose |= "--verbose" in (inputs or ())
-    job = Run(str(file), entity, tuple(inputs or ()), project, domain, version, endpoint, no_wait, abort_outdated)
+    job = Run(
+        str(file), entity, tuple(inputs or ()), project, domain, version, endpoint, no_wait, abort_outdated, copy_all
+    )
     if not watch or HELP & set(job.inputs):
         code = perform(job)
         if code == FAILED:
@@ -72,7 +78,7 @@ def command(
 
     if version is not None:
         raise Usage("--watch gives each edit a version of its own, derived from the content; leave out --version")
-    raise typer.Exit(loop.watch([file], endpoint, lambda modules: Job(job, session.verbose)))
+    raise typer.Exit(loop.watch([file], endpoint, lambda modules: Job(job, session.verbose), whole_tree=copy_all))
 
 
 def perform(job: Run, loaded: Callable[[Path], None] = lambda root: None) -> int:
@@ -86,7 +92,7 @@ def perform(job: Run, loaded: Callable[[Path], None] = lambda root: None) -> int
     from flytelite.cli.registration import Program
     from flytelite.cli.source import find_entity, is_task, locate
 
-    source = locate([Path(job.file)])
+    source = replace(locate([Path(job.file)]), whole_tree=job.copy_all)
     server = discover(job.endpoint)
     with Client(server) as client:
         client.version()  # a missing server is said before flytekit is imported

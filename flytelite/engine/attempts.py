@@ -286,7 +286,8 @@ def _result(
     result = results.judge(outcome, work.results_directory, declared, around)
     if isinstance(result, results.Failed) and (limit := commands.limits(work).memory):
         result = results.with_memory_limit(result, outcome, limit, work.name)
-    if where is not None and isinstance(result, results.Failed) and (advised := advice(result.error.message, where)):
-        result.error.message += f"\n\n{advised}"
+    if where is not None and isinstance(result, results.Failed):
+        advised = advice(result.error.message, where, work.place.work)
+        result.error.message += f"\n\n{advised}" if advised else ""
     put_away(work.run, intent if outcome.lost or outcome.exit_code else {**intent, "removal": []})
     return result

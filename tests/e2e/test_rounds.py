@@ -166,6 +166,24 @@ def test_an_edit_during_a_run(
     assert run.end() == INTERRUPTED
 
 
+def test_files_that_tasks_read_travel_when_they_are_asked_for(
+    watching: Callable[..., Watching], code: Path, flytelite: Any, server: Any
+) -> None:
+    reading = FLOW.replace("{word()}", "{open('word.txt').read()}")
+    (code / "edited.py").write_text(reading)
+    (code / "word.txt").write_text("hi")
+    here = {"FLYTELITE_ENDPOINT": server.endpoint}
+    without = flytelite("run", code / "edited.py", "hello", env=here, code=1).stdout
+    assert "word.txt is not in the registered code" in without
+    assert "--copy-all" in without
+
+    run = watching("run", "--copy-all", code / "edited.py", "hello")
+    run.until("o0: str = 'hi you'", rounds=1)
+    (code / "word.txt").write_text("good day")
+    run.until("o0: str = 'good day you'", rounds=2)
+    assert run.end() == INTERRUPTED
+
+
 def test_ctrl_c_leaves_the_execution_running(watching: Callable[..., Watching], code: Path, tmp_path: Path) -> None:
     (code / "waits.py").write_text(SLOW)
     run = watching("run", code / "waits.py", "slow", "--path", tmp_path / "gate")

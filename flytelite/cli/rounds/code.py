@@ -14,12 +14,16 @@ from flytelite.cli.source import Source, is_foreign, locate
 
 
 class Code:
-    """The code that the paths of a command line mean, as it is edited. Raises Usage when they mean none now."""
+    """The code that the paths of a command line mean, as it is edited. Raises Usage when they mean none now.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    With ``whole_tree`` all files of the source root belong to it.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, whole_tree: bool = False) -> None:
         self._paths = paths
-        self._directories = [path.resolve() for path in paths if path.is_dir()]
         self.source: Source = locate(paths)
+        directories = [path.resolve() for path in paths if path.is_dir()]
+        self._directories = [self.source.root] if whole_tree else directories
         self._imports = Imports(self.source.root)
         self._loaded: set[Path] = set()
         self._stamps: dict[Path, Stamp | None] = {}

@@ -22,7 +22,10 @@ class Superseded(BaseException):
 
 @dataclass(frozen=True)
 class Run:
-    """``flytelite run`` without ``--watch``. ``abort_outdated`` is what to do with the execution when superseded."""
+    """``flytelite run`` without ``--watch``.
+
+    ``abort_outdated`` is what to do with the execution when superseded, ``copy_all`` whether the whole root is sent.
+    """
 
     file: str
     entity: str
@@ -33,6 +36,7 @@ class Run:
     endpoint: str | None
     no_wait: bool
     abort_outdated: bool = False
+    copy_all: bool = False
 
 
 @dataclass(frozen=True)

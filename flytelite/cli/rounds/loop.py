@@ -35,12 +35,15 @@ class Word:
     said: dict[str, Any] | None
 
 
-def watch(paths: Sequence[Path], endpoint: str | None, job: Callable[[tuple[str, ...]], Job]) -> int:
+def watch(
+    paths: Sequence[Path], endpoint: str | None, job: Callable[[tuple[str, ...]], Job], *, whole_tree: bool = False
+) -> int:
     """Do a round now and after each edit, until Ctrl-C. ``job`` makes the job of a round for some modules.
 
+    ``whole_tree`` says that all files of the source root matter, not only the paths and what they import.
     Raises Failure when there is no server to begin with, Usage when the paths are no code.
     """
-    code = Code(paths)
+    code = Code(paths, whole_tree=whole_tree)
     _need_server(endpoint)
     with WarmProcess() as process:
         loop = Loop(code, process, job)

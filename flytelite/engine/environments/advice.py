@@ -1,13 +1,20 @@
-"""What to do when a task misses a module: which image it was, where it ran, and the lines that change that."""
+"""What to do when a task misses a module or a file: where it ran, what its code has, and what changes that."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from flytelite.config import FILE_NAME
 from flytelite.engine.environments.choice import Environment
 
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
+_NO_FILE = re.compile(r"^ *FileNotFoundError: \[Errno 2\] No such file or directory: '([^']+)'$", re.M)
+_WHAT_TRAVELS = (
+    "Of a FILE, `flytelite run` and `register` send the modules that its import statements name, `pyflyte run --remote`"
+    " those that it has imported. `flytelite run --copy-all`, `flytelite register DIRECTORY` and `pyflyte run --copy"
+    " all` send all files of the source root."
+)
 PACKAGES = {
     "attr": "attrs",
     "bs4": "beautifulsoup4",
@@ -23,12 +30,14 @@ PACKAGES = {
 """Where the package is not named like the module that people import."""
 
 
-def advice(message: str, environment: Environment) -> str:
-    """For an error that says that a module is missing; empty for any other."""
+def advice(message: str, environment: Environment, code: Path) -> str:
+    """For an error that says that a module or a file of the task's ``code`` is missing; empty for any other."""
     found = _MISSING.search(message)
     if found is None:
-        return ""
-    module = found[1].partition(".")[0]
+        return _on_file(message, code)
+    module, _, below = found[1].partition(".")
+    if below and ((code / module).is_dir() or (code / f"{module}.py").is_file()):
+        return f"The registered code has {module!r}, but no {found[1]!r}. {_WHAT_TRAVELS}"
     package = PACKAGES.get(module, module)
     image = environment.image or "*"
     rule = environment.rule
@@ -53,3 +62,17 @@ def advice(message: str, environment: Environment) -> str:
         " If it is a module of your own, register the directory that has it.",
     ]
     return "\n".join(lines)
+
+
+def _on_file(message: str, code: Path) -> str:
+    """For a file that is looked for beside the modules, or in the working directory, which is the same place."""
+    found = _NO_FILE.search(message)
+    if found is None:
+        return ""
+    file = Path(code, found[1])
+    if not file.is_relative_to(code) or file.exists():
+        return ""
+    return (
+        f"{file.relative_to(code)} is not in the registered code, a copy of which is the task's working directory. "
+        f"If it lies beside your modules: {_WHAT_TRAVELS[0].lower()}{_WHAT_TRAVELS[1:]}"
+    )

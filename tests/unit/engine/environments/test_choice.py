@@ -109,13 +109,30 @@ def test_requirements_that_cannot_be_had_fail_with_the_image(library: Library) -
         choose(library, "acme/train:1", images=(rule,))
 
 
-def test_advice_names_the_image_and_has_the_lines_to_write() -> None:
+def test_advice_names_the_image_and_has_the_lines_to_write(tmp_path: Path) -> None:
     where = Environment(Path("/env/bin/python"), "its ImageSpec", "acme/train:1", notes=("apt_packages (vim) …",))
-    text = advice("Trace:\n ModuleNotFoundError: No module named 'sklearn.svm'", where)
+    text = advice("Trace:\n ModuleNotFoundError: No module named 'sklearn.svm'", where, tmp_path)
     assert "acme/train:1 ran in /env/bin/python (its ImageSpec), which has no module 'sklearn'" in text
     assert 'images:\n  "acme/train:1":\n    requirements: [scikit-learn]' in text
     assert "apt_packages" in text
-    assert advice("ValueError: no", where) == ""
+    assert advice("ValueError: no", where, tmp_path) == ""
+
+
+def test_advice_on_what_the_registered_code_does_not_have(tmp_path: Path) -> None:
+    where = Environment(Path("/env/bin/python"), "")
+    (tmp_path / "mine").mkdir()
+    text = advice("ModuleNotFoundError: No module named 'mine.late'", where, tmp_path)
+    assert "has 'mine', but no 'mine.late'" in text
+    assert "register DIRECTORY" in text
+    assert "requirements" not in text
+
+    def on(file: object) -> str:
+        return advice(f"    FileNotFoundError: [Errno 2] No such file or directory: '{file}'\n", where, tmp_path)
+
+    assert "table.csv is not in the registered code" in on("table.csv")
+    assert "mine/table.csv is not in the registered code" in on(tmp_path / "mine/table.csv")
+    assert "--copy-all" in on("table.csv")
+    assert on("/elsewhere/table.csv") == ""
 
 
 @pytest.mark.parametrize(
@@ -125,10 +142,10 @@ def test_advice_names_the_image_and_has_the_lines_to_write() -> None:
         ("/project/train.txt", "add toolz to /project/train.txt"),
     ],
 )
-def test_advice_keeps_what_the_rule_has(requirements: tuple[str, ...] | str, wanted: str) -> None:
+def test_advice_keeps_what_the_rule_has(tmp_path: Path, requirements: tuple[str, ...] | str, wanted: str) -> None:
     rule = ImageRule("acme/*", requirements=requirements)
     where = Environment(Path("/env/bin/python"), "", "acme/train:1", rule=rule)
-    assert wanted in advice("ModuleNotFoundError: No module named 'toolz'", where)
+    assert wanted in advice("ModuleNotFoundError: No module named 'toolz'", where, tmp_path)
 
 
 def test_runtime_packages_are_for_one_attempt(tmp_path: Path) -> None:
