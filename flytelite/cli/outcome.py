@@ -17,6 +17,7 @@ from flytelite.cli.values import type_name
 MOST_LOGS = 5
 MOST_LINES = 20
 MOST_BYTES = 64 * 1024
+LONGEST_LINE = 2000
 FLYTEKIT = ('{"asctime": ', '"name": "flytekit"')
 """What flytekit's own lines begin with and have in them."""
 
@@ -72,7 +73,7 @@ def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -
         print(f"{phase} in node {node.id}{what}{attempt}\n")
         error = client.node_execution(node.message.id).closure.error.message or execution.closure.error.message
         for text in error.strip().splitlines():
-            print(f"  {text}")
+            print(f"  {_cut(text)}")
         if node.attempts.failure_log:
             print(f"\nlog of node {node.id}: {node.attempts.failure_log}")
             for text in last_lines(Path(node.attempts.failure_log)):
@@ -82,16 +83,26 @@ def print_failure(client: Client, execution: Any, nodes: tuple[NodeView, ...]) -
 def last_lines(log: Path) -> list[str]:
     """The last lines that the user's code printed, without flytekit's account of the error, which is told already.
 
-    There are none when the log is on another machine.
+    There are none when the log is on another machine. Of a progress bar, which overwrites itself, the last state stays.
     """
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - MOST_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+            start = file.seek(max(0, log.stat().st_size - MOST_BYTES))
+            lines = file.read().decode(errors="replace").strip("\n").split("\n")
     except OSError:
         return []
+    if start and len(lines) > 1:
+        del lines[0]  # the end of a line, and nobody knows whose
     lines = [line for line in lines if not (line.startswith(FLYTEKIT[0]) and FLYTEKIT[1] in line)]
+    lines = [_cut(line.rstrip("\r").rpartition("\r")[2]) for line in lines]
+    while lines and not lines[0]:
+        del lines[0]
     return lines if len(lines) <= MOST_LINES else ["...", *lines[-MOST_LINES:]]
+
+
+def _cut(line: str) -> str:
+    rest = len(line) - LONGEST_LINE
+    return line if rest <= 0 else f"{line[:LONGEST_LINE]}... and {rest} more characters"
 
 
 def literal_text(literal: literals_pb2.Literal, python_type: Any = None) -> str:

@@ -59,7 +59,7 @@ def advice(message: str, environment: Environment, code: Path) -> str:
         *environment.notes,
         *change,
         f'or give the task an image: ImageSpec(packages=["{package}"]).'
-        " If it is a module of your own, register the directory that has it.",
+        " If it is a module of your own, register the directory that has it, or `flytelite run --copy-all`.",
     ]
     return "\n".join(lines)
 

@@ -186,6 +186,15 @@ def test_the_last_lines_are_those_of_the_user(tmp_path: Path) -> None:
     assert last_lines(tmp_path / "elsewhere.log") == []
 
 
+def test_the_last_lines_are_for_a_screen(tmp_path: Path) -> None:
+    log = tmp_path / "task.log"
+    log.write_bytes(b"\n0%\r50%\r100%\r\n" + b"x" * 3000 + b"\n")
+    assert last_lines(log) == ["100%", "x" * 2000 + "... and 1000 more characters"]
+    theirs = '{"asctime": "2026-01-02 03:04:05", "name": "flytekit", "message": "Trace: ' + "y" * 100_000
+    log.write_text(f"{theirs}\nmine\n")
+    assert last_lines(log) == ["mine"]
+
+
 def test_an_execution_that_failed_without_a_node_says_its_own_reason(capsys: pytest.CaptureFixture[str]) -> None:
     execution = execution_pb2.Execution()
     execution.closure.phase = core_execution_pb2.WorkflowExecution.ABORTED
