@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,7 +69,12 @@ def load(source: Source) -> list[ModuleType]:
         try:
             module = importlib.import_module(name)
         except (Exception, SystemExit) as error:
-            raise explain(error, source.root) from error
+            failure = explain(error, source.root)
+            library = _library_named(name, source.root)
+            if library is not None and f"'{name}'" in str(error):
+                reason = f"{failure.sentence}; {library} has that name too: rename the file"
+                failure = Failure(reason, detail=failure.detail)
+            raise failure from error
         place = Path(module.__file__ or "").resolve()
         if not place.is_relative_to(source.root):
             raise Failure(
@@ -77,6 +83,13 @@ def load(source: Source) -> list[ModuleType]:
             )
         modules.append(module)
     return modules
+
+
+def _library_named(module: str, root: Path) -> str | None:
+    """The file of an installed library that a module below the root keeps from being imported."""
+    paths = [path for path in sys.path if Path(path).resolve() != root]
+    spec = PathFinder.find_spec(module.partition(".")[0], paths)
+    return spec.origin if spec is not None else None
 
 
 def explain(error: BaseException, root: Path) -> Failure:
@@ -146,6 +159,8 @@ def _root_of(path: Path) -> Path:
 
 def _module_name(file: Path, root: Path) -> str:
     parts = list(file.relative_to(root).with_suffix("").parts)
+    if any("." in part for part in parts):
+        raise Usage(f"{file} cannot be imported: a name of Python's has no dots; rename the file or its directory")
     if parts[-1] == "__init__":
         parts.pop()
     return ".".join(parts)

@@ -63,12 +63,13 @@ def test_of_a_plain_directory_only_what_mentions_flytekit_is_meant(tmp_path: Pat
 
 
 def test_paths_that_cannot_work_are_bad_usage(tmp_path: Path) -> None:
-    write(tmp_path, {"a/one.py": "", "b/two.py": "", "readme.txt": "", "empty/notes.py": ""})
+    write(tmp_path, {"a/one.py": "", "b/two.py": "", "readme.txt": "", "empty/notes.py": "", "flow.v2.py": ""})
     for paths, reason in [
         (["missing.py"], "does not exist"),
         (["readme.txt"], "is not a Python file"),
         (["empty"], "uses flytekit"),
         (["a/one.py", "b/two.py"], "different source roots"),
+        (["flow.v2.py"], "has no dots; rename the file"),
     ]:
         with pytest.raises(Usage, match=reason):
             locate([tmp_path / path for path in paths])
@@ -95,6 +96,13 @@ def test_a_name_that_is_taken_is_told(tmp_path: Path) -> None:
     write(tmp_path, {"json.py": ""})
     with pytest.raises(Failure, match="rename the file"):
         load(locate([tmp_path / "json.py"]))
+
+
+def test_a_name_that_a_library_needs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)  # as in a command line, which does not need it
+    write(tmp_path, {"colorsys.py": "from colorsys import rgb_to_hls\n"})
+    with pytest.raises(Failure, match=r"line 1: ImportError.*/lib/python.*/colorsys.py has that name too: rename"):
+        load(locate([tmp_path / "colorsys.py"]))
 
 
 FLOW = """
