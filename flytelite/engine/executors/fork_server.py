@@ -37,6 +37,7 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from . import fork_immortals, fork_import, fork_practice, fork_prepared, fork_rehearsal, fork_task, shim, waiter
@@ -45,6 +46,7 @@ from .fork_prepared import Prepared
 ATTEMPT = b"+"
 BRANCH = b"*"
 PR_SET_PDEATHSIG = 1
+MOST_GENERATIONS = 100
 
 
 def main() -> None:
@@ -68,6 +70,7 @@ def greet(control: socket.socket, prepare: Callable[[], Prepared]) -> NoReturn:
         said: dict[str, Any] = {"places": prepared.places}
     except BaseException as error:
         said = {"refusal": f"{type(error).__name__}: {error}"}
+        end_children()
     try:
         control.send(json.dumps(said).encode())
     except OSError:
@@ -75,6 +78,21 @@ def greet(control: socket.socket, prepare: Callable[[], Prepared]) -> NoReturn:
     if "refusal" in said:
         os._exit(1)
     serve(control, prepared)
+
+
+def end_children() -> None:
+    """End what an import has started, and what that has started in turn."""
+    for _ in range(MOST_GENERATIONS):
+        children: set[int] = set()
+        for of_thread in Path("/proc/self/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                children.update(map(int, of_thread.read_text().split()))
+        if not children:
+            return
+        for pid in children:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 class Waiters:
@@ -148,6 +166,8 @@ def branch(waiters: Waiters, connection: int, other: int) -> None:
         return
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # Who is left by a process that an import starts is this one's child.
+        ctypes.CDLL(None).prctl(waiter.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(0)
         os.setsid()

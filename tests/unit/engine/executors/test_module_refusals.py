@@ -11,6 +11,7 @@ import pytest
 from flytelite.engine.executors import fork_commands
 from flytelite.engine.executors.fork_client import Gone, Refused, branched
 
+from .processes import alive
 from .versions import Versions, told
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
@@ -120,6 +121,28 @@ def test_what_a_module_must_not_leave(forks, workshop, start, reason):
 def test_a_module_with_the_name_of_a_library_is_imported_by_each_attempt(forks, workshop):
     code = Versions(forks, workshop).make({**told(), "requests.py": ""})
     assert "names of libraries" in str(refusal(forks, workshop, code))
+
+
+STARTING = """
+import os, subprocess, threading
+from pathlib import Path
+PIDS = [subprocess.Popen(["sleep", "600"], start_new_session=True).pid]
+READER, WRITER = os.pipe()
+if os.fork() == 0:
+    if (PID := os.fork()) == 0:
+        threading.Event().wait()
+    os.write(WRITER, str(PID).encode())
+    os._exit(0)
+PIDS.append(int(os.read(READER, 100)))
+raise ValueError(PIDS)
+"""
+
+
+def test_what_a_refused_import_has_started_ends_with_it(forks, workshop):
+    found = refusal(forks, workshop, Versions(forks, workshop).make(told(STARTING)))
+    pids = re.findall(r"\d+", str(found).partition("ValueError")[2])
+    assert len(pids) == 2
+    assert not [pid for pid in pids if alive(int(pid))]
 
 
 def test_an_import_that_takes_for_ever_is_ended(forks, workshop, monkeypatch):
