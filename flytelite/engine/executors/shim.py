@@ -10,7 +10,7 @@ Standard library only, and little of it: a shim is started for every attempt. Re
 renamed into place; they need not survive power loss, because an attempt without a record counts as lost.
 """
 # Plain open and try: pathlib and contextlib cost milliseconds of start-up.
-# ruff: noqa: PTH105, PTH110, PTH123, SIM105
+# ruff: noqa: PTH105, PTH110, PTH123, PTH208, SIM105
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 CANNOT_EXECUTE = 127
+MOST_GENERATIONS = 100
 
 PROCESS = "process"
 EXIT = "exit"
@@ -58,6 +59,45 @@ def write(directory: str, name: str, lines: list[tuple[str, object]]) -> None:
     os.replace(temporary, f"{directory}/{name}")
 
 
+def is_tracker(pid: int) -> bool:
+    """Whether a process is multiprocessing's resource tracker, or joblib's."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"resource_tracker" in file.read()
+    except OSError:
+        return False
+
+
+def kill_group(group: int) -> None:
+    """SIGKILL to a group, but to no resource tracker in it.
+
+    Those remove what all others have left in shared memory, which would stay for ever, and then end by themselves.
+    """
+    for _ in range(MOST_GENERATIONS):
+        found = [pid for pid in members(group) if not is_tracker(pid)]
+        if not found:
+            return
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+    os.killpg(group, signal.SIGKILL)
+
+
+def members(group: int) -> Iterator[int]:
+    """The processes of a group that have not ended. Raises OSError where the system does not tell."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    state, _, in_group = file.read().rpartition(")")[2].split()[:3]
+            except (OSError, ValueError):
+                continue
+            if int(in_group) == group and state not in "ZX":
+                yield int(name)
+
+
 class Task:
     """The task process and what was asked of it."""
 
@@ -88,6 +128,17 @@ class Task:
                 os.killpg(self.pid, number)
             except (ProcessLookupError, PermissionError):
                 pass
+
+    def end_rest(self) -> None:
+        """As in a container: what the main process leaves behind ends with it."""
+        try:
+            os.killpg(self.pid, 0)
+        except OSError:
+            return  # mostly
+        try:
+            kill_group(self.pid)
+        except OSError:
+            self.kill()
 
     def run(self, become: Callable[[], object]) -> None:
         """Fork, and have the child become the task."""
@@ -181,7 +232,7 @@ def attend(directory: str, token: str, task: Task, become: Callable[[], object])
         task.end()
     _, status, usage = os.wait4(task.pid, 0)
     ended = time.time()
-    task.kill()  # as in a container: what the main process leaves behind ends with it
+    task.end_rest()
     write_exit(directory, token, started, ended, status, usage)
 
 

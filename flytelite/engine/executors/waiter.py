@@ -186,7 +186,7 @@ class Waiter:
             ward = self._wards.pop(found.si_pid, None)
             ended = time.time()
             if ward is not None:
-                ward.send(signal.SIGKILL)  # as in a container: what the main process leaves behind ends with it
+                self._end_rest(ward)
             _, status, usage = os.wait4(found.si_pid, 0)
             if ward is not None:
                 self._shim.write_exit(ward.directory, ward.token, ward.started, ended, status, usage)
@@ -195,13 +195,25 @@ class Waiter:
                 self._spare.orders.close()
                 self._spare = None
 
+    def _end_rest(self, ward: Ward) -> None:
+        """As in a container: what the main process leaves behind ends with it."""
+        if any(map(self._shim.is_tracker, self._left() - {ward.pid})):
+            self._shim.kill_group(ward.pid)
+        else:
+            ward.send(signal.SIGKILL)
+
     def _end_leftovers(self) -> None:
         """Kill what ended tasks have left running; while others run, nobody knows whose it is."""
+        for pid in self._left():
+            if not self._shim.is_tracker(pid):  # which ends by itself, when all others have
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _left(self) -> set[int]:
+        """The waiter's children that are neither attempts nor the spare one: whose parents have ended."""
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             children = {int(pid) for pid in file.read().split()}
-        for pid in children - ({self._spare.pid} if self._spare is not None else set()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        return children - self._wards.keys() - ({self._spare.pid} if self._spare is not None else set())
 
     def _fork(self) -> Spare:
         """A task process. Raises OSError."""

@@ -175,6 +175,13 @@ def test_a_daemon_ends_with_its_task(forks, workshop, until):
     forks.runner.run(until(lambda: not alive(int(bench.result))))
 
 
+@pytest.mark.parametrize("how", ["return", "die"])
+def test_shared_memory_ends_with_its_task(forks, workshop, until, how):
+    for _, bench in both(forks, lambda: workshop.bench("share", how)):
+        name = re.search(r"shared (\w+)", bench.log)[1]
+        forks.runner.run(until(lambda path=Path("/dev/shm", name): not path.exists()))
+
+
 def test_each_attempt_has_event_loops_of_its_own(forks, workshop):
     benches = [workshop.bench("loops") for _ in range(3)]
     assert [outcome.exit_code for outcome in forks.run(*benches)] == [0, 0, 0]

@@ -69,7 +69,11 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
         "test_fork_executor.py": ["test_a_forked_task_ends_as_a_new_process_would", "test_exit_codes"],
     },
     "what a task leaves running": {
-        "test_fork_executor.py": ["test_what_a_task_leaves_running_ends_with_it", "test_a_daemon_ends_with_its_task"],
+        "test_fork_executor.py": [
+            "test_what_a_task_leaves_running_ends_with_it",
+            "test_a_daemon_ends_with_its_task",
+            "test_shared_memory_ends_with_its_task",
+        ],
     },
     "quotas": {"test_fork_executor.py": ["test_a_full_quota_is_the_attempts_own_failure"]},
 }

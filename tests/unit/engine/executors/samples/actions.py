@@ -188,6 +188,20 @@ def daemon(text: str) -> str:
 
 
 @task
+def share(text: str) -> str:
+    """Leave shared memory behind, and a process that has it open."""
+    from multiprocessing import shared_memory
+
+    memory = shared_memory.SharedMemory(create=True, size=16)
+    print(f"shared {memory.name}", flush=True)
+    if os.fork() == 0:
+        time.sleep(600)
+    if text == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return memory.name
+
+
+@task
 def loops(text: str) -> str:
     """Use the event loops that flytekit and asyncio have ready."""
     from flytekit.extend.backend import base_connector
