@@ -75,9 +75,10 @@ class Work:
     def place(self) -> container.Place:
         """The attempt's own directories on this machine."""
         id = self.run.id
-        settings = self.run.services.settings
+        services = self.run.services
         return container.Place(
-            data.attempt_directory(settings, id.project, id.domain, id.name, self.unique_id, self.attempt)
+            data.attempt_directory(services.settings, id.project, id.domain, id.name, self.unique_id, self.attempt),
+            services.temporary,
         )
 
     @property
@@ -227,7 +228,7 @@ def put_away(run: Run, intent: Note) -> None:
     """Remove what only the running attempt needed, and end what its process may have left running. Blocks."""
     if intent.get("removal"):
         container_engines.remove([str(part) for part in intent["removal"]])
-    container.Place(Path(str(intent["directory"]))).clear(run.services.trash)
+    container.Place(Path(str(intent["directory"])), run.services.temporary).clear(run.services.trash)
 
 
 async def _not_started(work: Work, error: Exception) -> results.Failed:

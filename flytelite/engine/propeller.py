@@ -31,6 +31,7 @@ from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.tasks.bundles import Bundles
 from flytelite.engine.tasks.container_engines import Engines
 from flytelite.engine.tasks.environment import for_container_engine, from_host
+from flytelite.engine.tasks.temporary import Temporary
 from flytelite.engine.trash import Trash
 from flytelite.errors import FlyteError
 
@@ -66,6 +67,7 @@ class Propeller:
             executor=executor or _executor(settings, host),
             bundles=Bundles(settings.data_dir / "bundles"),
             trash=Trash(settings.data_dir / "trash"),
+            temporary=Temporary(settings.data_dir / "tmp"),
             secrets=Secrets(SecretFiles.of(settings), os.environ),
             engines=Engines(settings.containers),
             connectors=_connectors(settings),
@@ -81,6 +83,7 @@ class Propeller:
         """Resume every unfinished execution."""
         self._services.executor.warm()
         self._services.trash.sweep()
+        await asyncio.to_thread(self._services.temporary.open)
         await asyncio.to_thread(self._services.bundles.sweep)
         for id in self._services.view.unfinished():
             self.launch(id)
@@ -131,6 +134,7 @@ class Propeller:
         await self._services.executor.close()
         await self._services.environments.close()
         await asyncio.to_thread(self._services.trash.close)
+        await asyncio.to_thread(self._services.temporary.close)
         self._services.files.close()
 
     async def _execute(self, key: _Key, id: identifier_pb2.WorkflowExecutionIdentifier) -> None:

@@ -21,6 +21,7 @@ from flytelite.engine.small_files import SmallFiles
 from flytelite.engine.tasks.bundles import Bundles
 from flytelite.engine.tasks.container_engines import Engines
 from flytelite.engine.tasks.memory import MemoryWatch
+from flytelite.engine.tasks.temporary import Temporary
 from flytelite.engine.trash import Trash
 
 AUTO_ABORT = "Some node execution failed, auto-abort."
@@ -65,6 +66,7 @@ class Services:
     executor: Executor
     bundles: Bundles
     trash: Trash
+    temporary: Temporary
     secrets: Secrets
     engines: Engines
     connectors: Connectors

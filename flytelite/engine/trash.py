@@ -8,6 +8,7 @@ starts.
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import shutil
 import subprocess
@@ -46,7 +47,7 @@ class Trash:
         for left in self.directory.glob("*"):
             self._waiting.put(str(left))
 
-    def discard(self, path: Path) -> None:
+    def discard(self, path: Path | str) -> None:
         """Take a directory away; nothing if there is none. Blocks, mostly shortly; what cannot be removed stays."""
         target = f"{self.directory}/{self._prefix}-{next(self._numbers)}"
         try:
@@ -67,14 +68,14 @@ class Trash:
         self._waiting.put(None)
         self._thread.join()
 
-    def _move(self, path: Path, target: str) -> None:
+    def _move(self, path: Path | str, target: str) -> None:
         try:
-            path.rename(target)
+            os.rename(path, target)  # noqa: PTH104
         except FileNotFoundError:
-            if not path.exists():
+            if not os.path.exists(path):  # noqa: PTH110
                 raise
             self.directory.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
+            os.rename(path, target)  # noqa: PTH104
 
     def _run(self) -> None:
         while (target := self._waiting.get()) is not None:

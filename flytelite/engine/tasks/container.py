@@ -17,8 +17,9 @@ from flyteidl.core import literals_pb2, tasks_pb2
 from flytelite.engine import data, placement
 from flytelite.engine.environments.choice import OWN, Environment
 from flytelite.engine.executors.interface import Command
-from flytelite.engine.tasks import bundles, private_inputs, short_paths, templates
+from flytelite.engine.tasks import bundles, private_inputs, templates
 from flytelite.engine.tasks.refusals import BadTaskFormat
+from flytelite.engine.tasks.temporary import Temporary
 from flytelite.engine.trash import Trash
 
 ENTRYPOINTS = frozenset({"pyflyte-execute", "pyflyte-map-execute", bundles.FAST_EXECUTE})
@@ -27,19 +28,15 @@ ENTRYPOINT_MODULE = "flytekit.bin.entrypoint"
 
 @dataclass(frozen=True)
 class Place:
-    """The directories of one attempt."""
+    """The directories of one attempt. Its temporary files are elsewhere."""
 
     attempt: Path
+    temporary: Temporary
 
     @property
     def work(self) -> Path:
         """The working directory, with a copy of the task's code."""
         return self.attempt / "work"
-
-    @property
-    def temporary(self) -> Path:
-        """The attempt's own TMPDIR."""
-        return self.attempt / "tmp"
 
     @property
     def inputs(self) -> Path:
@@ -76,14 +73,13 @@ class Place:
         shutil.rmtree(self.attempt, ignore_errors=True)
         placement.spread(self.attempt.parents[1])
         self.work.mkdir(parents=True)
-        self.temporary.mkdir()
-        short_paths.link(self.temporary)
+        self.temporary.make(self.attempt)
 
     def clear(self, trash: Trash) -> None:
         """Remove what only the running process needed; the log and the exit record stay."""
         data.remove_tree(self.secrets)
-        short_paths.unlink(self.temporary)
-        for directory in (self.work, self.temporary, self.packages, self.inputs, self.outputs, self.copies):
+        trash.discard(self.temporary.of(self.attempt))
+        for directory in (self.work, self.packages, self.inputs, self.outputs, self.copies):
             trash.discard(directory)
 
 
@@ -170,8 +166,8 @@ def _with_private_inputs(variables: templates.Variables, place: Place) -> templa
 
 
 def with_temporary(env: Mapping[str, str], place: Place) -> dict[str, str]:
-    """The environment with the attempt's own directory for temporary files, by a name that sockets can have too."""
-    return {**env, "TMPDIR": str(short_paths.shortest(place.temporary))}
+    """The environment with the attempt's own directory for temporary files."""
+    return {**env, "TMPDIR": place.temporary.of(place.attempt)}
 
 
 def is_for_flytekit(container: tasks_pb2.Container) -> bool:
