@@ -118,8 +118,12 @@ class Task:
         self.send(signal.SIGTERM)
 
     def kill(self, number: int = 0, frame: object = None) -> None:
-        """SIGKILL to the group."""
-        self.send(signal.SIGKILL)
+        """SIGKILL; the rest of the group is ended when the task has."""
+        if self.pid:
+            try:
+                os.kill(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def send(self, number: int) -> None:
         """A signal to whoever of the group is left."""
@@ -138,7 +142,7 @@ class Task:
         try:
             kill_group(self.pid)
         except OSError:
-            self.kill()
+            self.send(signal.SIGKILL)
 
     def run(self, become: Callable[[], object]) -> None:
         """Fork, and have the child become the task."""

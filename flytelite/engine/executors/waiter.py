@@ -51,10 +51,10 @@ class Ward:
             self.send(signal.SIGTERM)
 
     def enforce(self) -> None:
-        """SIGKILL to the group when its time is up."""
+        """SIGKILL when its time is up; the rest of the group is ended when the task is buried."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             self.deadline = None
-            self.send(signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
 
     def send(self, number: int) -> None:
         """A signal to whoever of the group is left; call it before the task is taken off the process table."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,25 @@ def test_cancel_is_heard_and_enforced(forks, workshop, until):
         return [(await attempt.wait()).signal for attempt in attempts]
 
     assert forks.runner.run(main()) == [signal.SIGTERM, signal.SIGKILL]
+
+
+@pytest.mark.parametrize("how", ["fork", "subprocess"])
+def test_shared_memory_of_a_task_that_has_to_be_killed_ends_with_it(forks, workshop, until, how):
+    async def main():
+        bench = workshop.bench("share", "ignore")
+        plain = SubprocessExecutor(grace=0.2)
+        executor = ForkServerExecutor(workshop.host, plain)
+        executor._servers = forks.executor._servers
+        start = (executor if how == "fork" else plain).start
+        attempt = await start(bench.directory, "t", bench.command)
+        await until((bench.work / "running").exists)
+        memory = Path("/dev/shm", re.search(r"shared (\w+)", bench.log)[1])
+        assert memory.exists()
+        attempt.cancel()
+        assert (await attempt.wait()).signal == signal.SIGKILL
+        await until(lambda: not memory.exists())
+
+    forks.runner.run(main())
 
 
 def test_cancel_before_the_task_runs(forks, workshop):

@@ -198,6 +198,10 @@ def share(text: str) -> str:
         time.sleep(600)
     if text == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if text == "ignore":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        Path("running").touch()
+        time.sleep(600)
     return memory.name
 
 
