@@ -11,7 +11,9 @@ from flyteidl.core import literals_pb2
 from flytelite.cli.failure import Usage
 from flytelite.cli.values import default_text, describe, parse
 
-_OPTIONS = frozenset({"-p", "--project", "-d", "--domain", "--version", "--endpoint"})
+_OPTIONS = frozenset({
+    "-p", "--project", "-d", "--domain", "--version", "--endpoint", "--watch", "--abort-outdated", "--copy-all",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import pytest
+import typer
 from flytekit import LaunchPlan, task, workflow
 
+from flytelite.cli.application import build
 from flytelite.cli.endpoint import Endpoint
 from flytelite.cli.failure import Usage
 from flytelite.cli.inputs import Inputs, inputs_of, literal_map
-from flytelite.cli.run import read_arguments
+from flytelite.cli.run import OWN_FLAGS, read_arguments
 from flytelite.cli.serialization import make_remote
 
 
@@ -106,3 +108,12 @@ def test_only_a_task_is_sent_its_defaults(remote: Any) -> None:
     assert sorted(task_inputs) == ["by", "loud", "note", "value"]
     assert task_inputs["by"].scalar.primitive.float_value == 2.0
     assert task_inputs["note"].scalar.union.value.scalar.HasField("none_type")
+
+
+def test_every_option_of_run_that_comes_too_late_is_told_where_it_goes() -> None:
+    command: Any = typer.main.get_command(build(("run",)))
+    named = {flag for option in command.commands["run"].params for flag in option.opts if flag.startswith("-")}
+    assert {"--endpoint", "--watch"} <= named
+    for flag in named - OWN_FLAGS:
+        with pytest.raises(Usage, match="an option of `run` goes before FILE"):
+            read(flag)
