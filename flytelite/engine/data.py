@@ -60,9 +60,14 @@ def component(name: str) -> str:
     return quote(name, safe=" ").replace(".", "%2E") or "%"
 
 
+def metadata_directory(settings: Settings) -> Path:
+    """Where all executions have their metadata."""
+    return settings.bucket / "metadata" / "propeller"
+
+
 def execution_directory(settings: Settings, id: identifier_pb2.WorkflowExecutionIdentifier) -> Path:
     """The directory of all metadata of an execution."""
-    return settings.bucket / "metadata" / "propeller" / component(f"{id.project}-{id.domain}-{id.name}")
+    return metadata_directory(settings) / component(f"{id.project}-{id.domain}-{id.name}")
 
 
 def node_directory(level: Path, parent: Parent | None, node_id: str) -> Path:

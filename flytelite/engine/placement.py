@@ -1,9 +1,9 @@
-"""Where ext4 puts what attempts make: far from what others have removed, if it has no journal.
+"""Where ext4 puts what executions make: far from what others have removed, if it has no journal.
 
 Without one, ext4 does not use an inode again within a minute of its removal. For every file and directory it looks
 through those that lie before the first it may use (Linux, ``fs/ext4/ialloc.c``: ``recently_deleted``), and attempts
 remove a dozen each. A directory in one that is marked as the top of a hierarchy is put wherever there is most room, so
-that each attempt finds few of them.
+that each execution, and each of its attempts, finds few of them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flyteidl.core import identifier_pb2
 
 from flytelite.config import Settings
-from flytelite.engine import execution
+from flytelite.engine import data, execution, placement
 from flytelite.engine.aborting import abort_all
 from flytelite.engine.admission import Admission
 from flytelite.engine.catalog import reservation_bell
@@ -83,8 +83,7 @@ class Propeller:
         """Resume every unfinished execution."""
         self._services.executor.warm()
         self._services.trash.sweep()
-        await asyncio.to_thread(self._services.temporary.open)
-        await asyncio.to_thread(self._services.bundles.sweep)
+        await asyncio.to_thread(self._make_directories)
         for id in self._services.view.unfinished():
             self.launch(id)
 
@@ -136,6 +135,11 @@ class Propeller:
         await asyncio.to_thread(self._services.trash.close)
         await asyncio.to_thread(self._services.temporary.close)
         self._services.files.close()
+
+    def _make_directories(self) -> None:
+        placement.spread(data.metadata_directory(self._services.settings))
+        self._services.temporary.open()
+        self._services.bundles.sweep()
 
     async def _execute(self, key: _Key, id: identifier_pb2.WorkflowExecutionIdentifier) -> None:
         """Run one execution; whatever goes wrong here is told in its record and in the log."""
