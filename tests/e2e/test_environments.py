@@ -16,8 +16,8 @@ KEPT = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 TWO_IMAGES = """
 from flytekit import ImageSpec, task, workflow
 
-old = ImageSpec(name="old", packages=["six==1.15.0"], env={"COLOUR": "blue"}, apt_packages=["vim"])
-new = ImageSpec(name="new", packages=["six==1.16.0"])
+old = ImageSpec(name="old", packages=["six==1.16.0"], env={"COLOUR": "blue"}, apt_packages=["vim"])
+new = ImageSpec(name="new", packages=["six==1.17.0"])
 
 if old.is_container():
     import six as only_in_old
@@ -151,18 +151,18 @@ def borrow(directory: Path, name: str) -> str:
 def test_each_task_runs_in_the_environment_of_its_image_spec(place: Any, flytelite: Any) -> None:
     there = place(two__py=TWO_IMAGES)
     printed = there.run("two.py", "two_images")
-    assert "o0: str = '1.15.0 True False blue'" in printed
-    assert "o1: str = '1.16.0 False True None'" in printed
+    assert "o0: str = '1.16.0 True False blue'" in printed
+    assert "o1: str = '1.17.0 False True None'" in printed
     assert "apt_packages (vim) cannot be had" in printed
 
     again = there.run("two.py", "two_images")
     assert "making the environment" not in again
-    assert "o0: str = '1.15.0 True False blue'" in again
+    assert "o0: str = '1.16.0 True False blue'" in again
 
     listed = flytelite("environments", env=there.env).stdout
-    assert "six==1.15.0, flytekit==" in listed
+    assert "six==1.16.0, flytekit==" in listed
     image = next(word for line in listed.splitlines() for word in line.split() if word.startswith("old:"))
-    assert "six==1.15.0" in flytelite("environments", "log", image, env=there.env).stdout
+    assert "six==1.16.0" in flytelite("environments", "log", image, env=there.env).stdout
 
 
 @pytest.mark.soak
@@ -172,7 +172,7 @@ def test_pyflyte_registers_image_specs_for_flytelite(place: Any, pyflyte: Any, c
     pyflyte("register", "--version", "1", "two.py", env=env, cwd=there.root, timeout=240)
     remote = connect(there.server).remote
     execution = remote.execute(remote.fetch_workflow(name="two.two_images", version="1"), inputs={}, wait=True)
-    assert execution.outputs["o0"] == "1.15.0 True False blue"
+    assert execution.outputs["o0"] == "1.16.0 True False blue"
 
 
 def test_images_run_where_flytelite_yaml_says(place: Any, tmp_path: Path) -> None:
