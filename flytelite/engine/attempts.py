@@ -288,7 +288,8 @@ def _result(
     if isinstance(result, results.Failed) and (limit := commands.limits(work).memory):
         result = results.with_memory_limit(result, outcome, limit, work.name)
     if where is not None and isinstance(result, results.Failed):
-        advised = advice(result.error.message, where, work.place.work)
+        sent = container.has_code(pods.container_of(work.template))
+        advised = advice(result.error.message, where, work.place.work, sent)
         result.error.message += f"\n\n{advised}" if advised else ""
     put_away(work.run, intent if outcome.lost or outcome.exit_code else {**intent, "removal": []})
     return result

@@ -174,6 +174,16 @@ def test_a_single_task_runs(client: Any, greeting_run: Any) -> None:
     assert execution.outputs["o0"] == "hello eve"
 
 
+def test_a_task_that_was_registered_without_its_code_says_so(client: Any) -> None:
+    task = client.load("greetings").greet
+    execution = client.wait(client.remote.execute(task, inputs={"name": "eve", "times": 1}, version="without-code"))
+    assert client.phase(execution) == "FAILED"
+    message = execution.error.message
+    assert "which has no module 'greetings'" in message
+    assert "registered without its code" in message
+    assert "fast_register_workflow" in message
+
+
 def test_terminate_ends_the_process_of_the_task(client: Any, wait_until: Any, is_alive: Any, tmp_path: Path) -> None:
     execution = client.start("waiting.lingering_once", place=str(tmp_path))
     ledger = tmp_path / "one.begun"

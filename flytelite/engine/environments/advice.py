@@ -15,6 +15,12 @@ _WHAT_TRAVELS = (
     " those that it has imported. `flytelite run --copy-all`, `flytelite register DIRECTORY` and `pyflyte run --copy"
     " all` send all files of the source root."
 )
+_WITHOUT_CODE = (
+    "The task was registered without its code, which Flyte then expects in the task's image: so do FlyteRemote's"
+    " execute (of a task, workflow or launch plan that is not registered), register_task, register_workflow and"
+    " register_launch_plan, and `pyflyte register --copy none`. FlyteRemote.fast_register_workflow and"
+    " register_script, `pyflyte register` and `flytelite register` send it; they need a new version."
+)
 PACKAGES = {
     "attr": "attrs",
     "bs4": "beautifulsoup4",
@@ -30,11 +36,14 @@ PACKAGES = {
 """Where the package is not named like the module that people import."""
 
 
-def advice(message: str, environment: Environment, code: Path) -> str:
-    """For an error that says that a module or a file of the task's ``code`` is missing; empty for any other."""
+def advice(message: str, environment: Environment, code: Path, sent: bool = True) -> str:
+    """For an error that says that a module or a file of the task's ``code`` is missing; empty for any other.
+
+    ``sent`` is whether the task was registered with its code: else the directory ``code`` had nothing in it.
+    """
     found = _MISSING.search(message)
     if found is None:
-        return _on_file(message, code)
+        return _on_file(message, code, sent)
     module, _, below = found[1].partition(".")
     if below and ((code / module).is_dir() or (code / f"{module}.py").is_file()):
         return f"The registered code has {module!r}, but no {found[1]!r}. {_WHAT_TRAVELS}"
@@ -54,17 +63,18 @@ def advice(message: str, environment: Environment, code: Path) -> str:
             f"    requirements: [{', '.join([*requirements, package])}]        # or venv: PATH, or python: PATH",
             "",
         ]
+    own = " If it is a module of your own, register the directory that has it, or `flytelite run --copy-all`."
     lines = [
         f"The image {image} ran in {environment.python} ({environment.source}), which has no module {module!r}.",
+        *([] if sent else [f"If it is a module of your own: {_WITHOUT_CODE}"]),
         *environment.notes,
         *change,
-        f'or give the task an image: ImageSpec(packages=["{package}"]).'
-        " If it is a module of your own, register the directory that has it, or `flytelite run --copy-all`.",
+        f'or give the task an image: ImageSpec(packages=["{package}"]).' + (own if sent else ""),
     ]
     return "\n".join(lines)
 
 
-def _on_file(message: str, code: Path) -> str:
+def _on_file(message: str, code: Path, sent: bool) -> str:
     """For a file that is looked for beside the modules, or in the working directory, which is the same place."""
     found = _NO_FILE.search(message)
     if found is None:
@@ -72,6 +82,8 @@ def _on_file(message: str, code: Path) -> str:
     file = Path(code, found[1])
     if not file.is_relative_to(code) or file.exists():
         return ""
+    if not sent:
+        return f"{file.relative_to(code)} is not in the task's working directory. {_WITHOUT_CODE}"
     return (
         f"{file.relative_to(code)} is not in the registered code, a copy of which is the task's working directory. "
         f"If it lies beside your modules: {_WHAT_TRAVELS[0].lower()}{_WHAT_TRAVELS[1:]}"

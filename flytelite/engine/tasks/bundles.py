@@ -59,9 +59,14 @@ class FastExecute:
         return (*self.wrapped[:at], *added, *self.wrapped[at:])
 
 
+def is_fast(argv: Sequence[str]) -> bool:
+    """Whether a command is inside of the wrapper."""
+    return bool(argv) and PurePosixPath(argv[0]).name == FAST_EXECUTE
+
+
 def parse(argv: Sequence[str]) -> FastExecute | None:
     """Take the wrapper off a command; None when there is none. Raises UnusableBundle."""
-    if not argv or PurePosixPath(argv[0]).name != FAST_EXECUTE:
+    if not is_fast(argv):
         return None
     options = {"--additional-distribution": "", "--dest-dir": ""}
     rest = iter(argv[1:])

@@ -175,6 +175,11 @@ def is_for_flytekit(container: tasks_pb2.Container) -> bool:
     return next(iter([*container.command, *container.args]), "") in ENTRYPOINTS
 
 
+def has_code(container: tasks_pb2.Container) -> bool:
+    """Whether the task was registered with its code, or is none of flytekit's, whose image has what it needs."""
+    return not is_for_flytekit(container) or bundles.is_fast([*container.command, *container.args])
+
+
 def program(argv: Sequence[str], env: Mapping[str, str], where: Environment = OWN) -> tuple[str, ...]:
     """The command with the path of its program. Raises BadTaskFormat when that is not on this machine."""
     if not argv:

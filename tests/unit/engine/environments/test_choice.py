@@ -135,6 +135,19 @@ def test_advice_on_what_the_registered_code_does_not_have(tmp_path: Path) -> Non
     assert on("/elsewhere/table.csv") == ""
 
 
+def test_advice_to_a_task_that_was_registered_without_its_code(tmp_path: Path) -> None:
+    where = Environment(Path("/env/bin/python"), "", "acme/train:1")
+    for error in (
+        "ModuleNotFoundError: No module named 'flow'",
+        "    FileNotFoundError: [Errno 2] No such file or directory: 'table.csv'",
+    ):
+        text = advice(error, where, tmp_path, sent=False)
+        assert "registered without its code" in text
+        assert "fast_register_workflow" in text
+        assert "--copy-all" not in text
+        assert "registered without its code" not in advice(error, where, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("requirements", "wanted"),
     [
