@@ -74,6 +74,10 @@ class Bucket:
         path = self._file(uri)
         return path is not None and path.is_file()
 
+    def size(self, uri: str) -> int | None:
+        path = self._file(uri)
+        return path.stat().st_size if path is not None and path.is_file() else None
+
     def md5(self, uri: str) -> bytes | None:
         """As ``Objects.md5``; the digest of what was uploaded to this process is remembered, others are computed."""
         path = self._file(uri)

@@ -167,6 +167,20 @@ def test_a_launch_plan_with_fixed_and_default_inputs_runs(client: Any, projects:
     assert execution.outputs["o0"] == "hello world hello world hello world"
 
 
+def test_outputs_that_fit_into_no_message_are_fetched_and_handed_on(client: Any) -> None:
+    sizes = client.load("large").SIZES
+    execution = client.run("large.handed_on", sync_nodes=True)
+    assert client.phase(execution) == "SUCCEEDED", execution.closure.error
+    child = execution.node_executions["n0"].workflow_executions[0]
+    for texts in (
+        execution.outputs["o0"],
+        child.node_executions["n0"].outputs["o0"],
+        child.node_executions["n1"].inputs["texts"],
+    ):
+        assert [len(one) for one in texts] == sizes
+    assert execution.outputs["o1"] == sizes
+
+
 def test_a_single_task_runs(client: Any, greeting_run: Any) -> None:
     task = client.remote.fetch_task(name="greetings.greet")
     execution = client.wait(client.remote.execute(task, inputs={"name": "eve", "times": 1}), sync_nodes=True)

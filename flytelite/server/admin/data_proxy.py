@@ -9,7 +9,7 @@ import re
 import secrets
 from base64 import b32encode, b64encode
 
-from flyteidl.admin import node_execution_pb2, task_execution_pb2
+from flyteidl.admin import node_execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from flyteidl.service import dataproxy_pb2
 from google.protobuf import duration_pb2
@@ -128,13 +128,13 @@ class DataProxy:
     def _of_node(
         self, id: identifier_pb2.NodeExecutionIdentifier, kind: str, name: str | None
     ) -> dataproxy_pb2.GetDataResponse:
-        data = self._node_executions.data(node_execution_pb2.NodeExecutionGetDataRequest(id=id))
         if kind == "d":
+            self._node_executions.get(node_execution_pb2.NodeExecutionGetRequest(id=id))
             link = dataproxy_pb2.CreateDownloadLinkRequest(
                 artifact_type=dataproxy_pb2.ARTIFACT_TYPE_DECK, node_execution_id=id
             )
             return dataproxy_pb2.GetDataResponse(pre_signed_urls=self.create_download_link(link).pre_signed_urls)
-        map = data.full_inputs if kind == "i" else data.full_outputs
+        map = self._node_executions.literals(id, kind)
         return _data(map, name, f"node execution [{text(id)}]")
 
     def _of_attempt(
@@ -145,8 +145,7 @@ class DataProxy:
             raise InvalidArgument(f"no task executions were listed [{text(node)}] with retry attempt [{attempt}]")
         if kind == "d":
             raise InvalidArgument("deck type cannot be specified with a retry attempt, just use the node instead")
-        data = self._task_executions.data(task_execution_pb2.TaskExecutionGetDataRequest(id=found[0].id))
-        map = data.full_inputs if kind == "i" else data.full_outputs
+        map = self._task_executions.literals(found[0].id, kind)
         return _data(map, name, f"task execution [{text(found[0].id)}]")
 
     def _check_replaceable(self, uri: str, md5: bytes) -> None:

@@ -173,12 +173,8 @@ class Executions:
     ) -> execution_pb2.WorkflowExecutionGetDataResponse:
         """GetExecutionData; data that is not there is an empty map. Raises NotFound."""
         record = self._existing(request.id)
-        response = execution_pb2.WorkflowExecutionGetDataResponse(
-            full_inputs=self._literals.read(record.columns["inputs_uri"]),
-            full_outputs=self._literals.read(record.message.closure.outputs.uri),
-        )
-        response.inputs.SetInParent()
-        response.outputs.SetInParent()
+        response = execution_pb2.WorkflowExecutionGetDataResponse()
+        self._literals.fill(response, record.columns["inputs_uri"], record.message.closure.outputs.uri)
         return response
 
     def find(self, id: Id) -> execution_pb2.Execution | None:

@@ -1,13 +1,14 @@
 """Literal maps, each stored once under the digest of its content: execution inputs, inline inputs and outputs.
 
 FlyteAdmin offloads them to blob storage (``flyteadmin/pkg/common/data_store.go``). Here a map is referred to by an
-URI that only this server resolves; clients are always handed the map itself.
+URI that only this server resolves; clients are handed the map itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
+from typing import Any
 
 from flyteidl.core import literals_pb2
 from google.protobuf import json_format
@@ -24,6 +25,11 @@ LITERAL_MAPS = TableSchema("literal_maps")
 SCHEME = "flytelite://literal_maps/"
 READABLE_BYTES = 64 * 1024
 """Larger maps are kept as base64 of their binary form: as JSON they are for no one to read and slow to parse."""
+
+CLIENT_BYTES = 20 * 1024 * 1024
+"""The largest message that flytekit takes."""
+MOST_BYTES = 1 << 28
+"""A larger file is not read into memory."""
 
 EMPTY = literals_pb2.LiteralMap()
 
@@ -62,14 +68,34 @@ class LiteralReader:
     def __init__(self, literal_maps: LiteralMaps, objects: Objects, settings: Settings) -> None:
         self._literal_maps = literal_maps
         self._objects = objects
-        # Two maps and what comes with them must fit into one answer.
-        self._limit = settings.max_message_bytes // 4
+        self._room = min(settings.max_message_bytes, CLIENT_BYTES) * 19 // 20
+
+    def fill(self, answer: Any, inputs_uri: str, outputs_uri: str) -> None:
+        """Put inputs and outputs into the answer to a data RPC, which has all else already.
+
+        Of a file that does not fit into a message that clients take goes the address, as with FlyteAdmin
+        (``manager/impl/util/data.go``): its path, since flytekit takes the ? of a signed URL for a pattern.
+        """
+        answer.inputs.SetInParent()
+        answer.outputs.SetInParent()
+        room = self._room - answer.ByteSize()
+        for uri, full, blob in (
+            (inputs_uri, answer.full_inputs, answer.inputs),
+            (outputs_uri, answer.full_outputs, answer.outputs),
+        ):
+            full.SetInParent()
+            size = self._objects.size(uri)
+            if size is not None and size > room:
+                blob.url, blob.bytes = uri, size
+            else:
+                full.CopyFrom(self.read(uri))
+                room -= full.ByteSize()
 
     def find(self, uri: str) -> literals_pb2.LiteralMap | None:
-        """The map; None when there is no such object, or it is too large or no LiteralMap."""
+        """The map; None when there is no such object, or it is no LiteralMap."""
         if uri.startswith(SCHEME):
             return self._literal_maps.resolve(uri)
-        content = self._objects.read(uri, self._limit) if uri else None
+        content = self._objects.read(uri, MOST_BYTES) if uri else None
         if content is None:
             return None
         map = literals_pb2.LiteralMap()

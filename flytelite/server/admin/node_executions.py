@@ -9,7 +9,7 @@ import builtins
 from collections.abc import Sequence
 
 from flyteidl.admin import node_execution_pb2
-from flyteidl.core import compiler_pb2, identifier_pb2
+from flyteidl.core import compiler_pb2, identifier_pb2, literals_pb2
 
 from flytelite.config import Settings
 from flytelite.errors import InvalidArgument, NotFound
@@ -92,18 +92,20 @@ class NodeExecutions:
         record = self._existing(request.id)
         closure = record.message.closure
         response = node_execution_pb2.NodeExecutionGetDataResponse(
-            full_inputs=self._literals.read(record.message.input_uri),
-            full_outputs=self._literals.read(closure.output_uri),
-            flyte_urls=node_urls(record.message.id, bool(closure.deck_uri)),
+            flyte_urls=node_urls(record.message.id, bool(closure.deck_uri))
         )
-        response.inputs.SetInParent()
-        response.outputs.SetInParent()
         workflow = self._dynamic_workflow(record)
         if workflow is not None:
             response.dynamic_workflow.id.CopyFrom(workflow.primary.template.id)
             response.dynamic_workflow.compiled_workflow.CopyFrom(workflow)
             response.dynamic_workflow.dynamic_job_spec_uri = closure.dynamic_job_spec_uri
+        self._literals.fill(response, record.message.input_uri, closure.output_uri)
         return response
+
+    def literals(self, id: identifier_pb2.NodeExecutionIdentifier, kind: str) -> literals_pb2.LiteralMap:
+        """The inputs (``i``) or outputs (``o``), however large. Raises NotFound."""
+        message = self._existing(id).message
+        return self._literals.read(message.input_uri if kind == "i" else message.closure.output_uri)
 
     def dynamic_workflow(
         self, request: node_execution_pb2.GetDynamicNodeWorkflowRequest

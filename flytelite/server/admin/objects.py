@@ -25,6 +25,9 @@ class Objects(Protocol):
     def exists(self, uri: str) -> bool:
         """Whether there is an object; False for an URI outside the bucket."""
 
+    def size(self, uri: str) -> int | None:
+        """How many bytes the object has; None when it is missing or outside the bucket."""
+
     def md5(self, uri: str) -> bytes | None:
         """The digest of the object's bytes; None when there is no object."""
 

@@ -9,7 +9,7 @@ import builtins
 from collections.abc import Callable, Sequence
 
 from flyteidl.admin import task_execution_pb2
-from flyteidl.core import identifier_pb2
+from flyteidl.core import identifier_pb2, literals_pb2
 
 from flytelite.config import Settings
 from flytelite.server.admin import validation
@@ -79,14 +79,14 @@ class TaskExecutions:
     ) -> task_execution_pb2.TaskExecutionGetDataResponse:
         """GetTaskExecutionData; data that is not there is an empty map. Raises InvalidArgument and NotFound."""
         execution = self._existing(request.id)
-        response = task_execution_pb2.TaskExecutionGetDataResponse(
-            full_inputs=self._literals.read(execution.input_uri),
-            full_outputs=self._literals.read(execution.closure.output_uri),
-            flyte_urls=task_urls(execution.id),
-        )
-        response.inputs.SetInParent()
-        response.outputs.SetInParent()
+        response = task_execution_pb2.TaskExecutionGetDataResponse(flyte_urls=task_urls(execution.id))
+        self._literals.fill(response, execution.input_uri, execution.closure.output_uri)
         return response
+
+    def literals(self, id: identifier_pb2.TaskExecutionIdentifier, kind: str) -> literals_pb2.LiteralMap:
+        """The inputs (``i``) or outputs (``o``), however large. Raises InvalidArgument and NotFound."""
+        execution = self._existing(id)
+        return self._literals.read(execution.input_uri if kind == "i" else execution.closure.output_uri)
 
     def find(self, id: identifier_pb2.TaskExecutionIdentifier) -> task_execution_pb2.TaskExecution | None:
         """The attempt, or None."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from flyteidl.admin import execution_pb2
 from flyteidl.core import literals_pb2
 
 from flytelite.server.admin.literal_maps import LITERAL_MAPS, LiteralMaps, LiteralReader
@@ -57,3 +60,24 @@ def test_a_reader_finds_maps_in_the_store_and_in_files(maps, admin, settings):
     file.write_bytes(b"\xff not a message")
     assert reader.find(str(file)) is None
     assert reader.read("") == literals_pb2.LiteralMap()
+
+
+def test_of_files_that_do_not_fit_into_an_answer_goes_the_address(maps, admin, settings):
+    reader = LiteralReader(maps, admin.objects, replace(settings, max_message_bytes=1000))
+    inputs, outputs = admin.literal_map(x="i" * 500), admin.literal_map(x="o" * 500)
+    file = settings.bucket / "metadata" / "outputs.pb"
+    file.parent.mkdir()
+    file.write_bytes(outputs.SerializeToString())
+
+    def answer(inputs_uri: str, outputs_uri: str) -> execution_pb2.WorkflowExecutionGetDataResponse:
+        made = execution_pb2.WorkflowExecutionGetDataResponse()
+        reader.fill(made, inputs_uri, outputs_uri)
+        return made
+
+    alone = answer("", str(file))
+    assert (alone.full_outputs, alone.outputs.url) == (outputs, "")
+    both = answer(maps.offload(inputs), str(file))
+    assert both.full_inputs == inputs
+    assert both.HasField("full_outputs")
+    assert not both.full_outputs.literals
+    assert (both.outputs.url, both.outputs.bytes) == (str(file), file.stat().st_size)
