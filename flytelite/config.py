@@ -150,8 +150,8 @@ def _from_file(path: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
-        loaded = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidArgument(f"{path} cannot be read: {error}") from error
     if not isinstance(loaded, dict):
         raise InvalidArgument(f"{path} must hold a mapping of settings")
@@ -172,17 +172,17 @@ def _convert(name: str, value: Any, source: str, directory: Path) -> Any:
         if name in _RULES:
             return read_rules(value, directory)
         if kind is Path:
+            if not str(value):
+                raise ValueError("a path is needed")
             return Path(str(value))
         if kind is bool:
             if str(value).lower() not in _TRUTH:
                 raise ValueError("it is true or false")
             return _TRUTH[str(value).lower()]
         if kind is int:
-            if isinstance(value, bool):
-                raise ValueError("a number is needed")
-            return _number(name, int(value))
+            return _number(name, _parse(int, value, "a whole number is needed"))
         if kind is float:
-            return _number(name, float(value))
+            return _number(name, _parse(float, value, "a number is needed"))
         if name == "connectors":
             return parse_connectors(value)
         if kind is tuple:
@@ -206,6 +206,15 @@ def _check_resources(items: Iterable[str]) -> None:
         if resource not in RESOURCES:
             raise ValueError(f"{item} is none of {', '.join(f'{name}=QUANTITY' for name in RESOURCES)}")
         parse_quantity(quantity)
+
+
+def _parse(kind: type[Number], value: Any, otherwise: str) -> Number:
+    try:
+        if not isinstance(value, bool):
+            return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        pass  # what Python says of it is no help
+    raise ValueError(otherwise)
 
 
 def _number(name: str, value: Number) -> Number:

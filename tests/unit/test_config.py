@@ -32,7 +32,10 @@ def test_the_data_directory_is_absolute(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ("PORT", "80000", "a port is between 0 and 65535"),
         ("GRPC_PORT", "-1", "a port is between 0 and 65535"),
-        ("PORT", "many", "invalid literal"),
+        ("PORT", "many", "a whole number is needed"),
+        ("PORT", "", "a whole number is needed"),
+        ("HOLD", "long", "a number is needed"),
+        ("DATA_DIR", "", "a path is needed"),
         ("MAX_PARALLELISM", "-3", "cannot be negative"),
         ("EXECUTOR", "docker", "one of"),
         ("DURABILITY", "none", "one of full, relaxed"),
@@ -59,6 +62,12 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str, reason: 
     with pytest.raises(InvalidArgument, match=reason) as refused:
         config.load({}, {}, tmp_path)
     assert "flytelite.yaml" in refused.value.message
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "flytelite.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidArgument, match=r"flytelite.yaml cannot be read: 'utf-8' codec"):
+        config.load({}, {}, tmp_path)
 
 
 def test_resources_of_tasks_are_a_mapping_or_a_list(tmp_path: Path) -> None:
