@@ -15,6 +15,7 @@ from flytelite.errors import FailedPrecondition, FlyteError
 
 CONFIG_FILE = "config.yaml"
 SERVER_FILE = "server.json"
+_CONFIG_START = "admin:\n  endpoint: dns:///"
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,16 @@ class DataDirectory:
         self._settings = settings
 
     def prepare(self) -> None:
-        """Make the directory and have git ignore it. Raises FailedPrecondition when it cannot be written."""
+        """Make the directory and have git ignore it.
+
+        Raises FailedPrecondition when it cannot be written, or has another program's ``config.yaml``.
+        """
         try:
+            if self._is_of_others():
+                raise FailedPrecondition(
+                    f"{self.path / CONFIG_FILE} is not flytelite's, and a server writes one of its own there; "
+                    f"choose another directory with --data-dir"
+                )
             self.path.mkdir(parents=True, exist_ok=True)
             ignore = self.path / ".gitignore"
             if not ignore.exists():
@@ -63,6 +72,12 @@ class DataDirectory:
         _replace(self.path / CONFIG_FILE, flytectl_config(self._settings.authority))
         _replace(self.path / SERVER_FILE, json.dumps(asdict(running), indent=2) + "\n")
         return running
+
+    def _is_of_others(self) -> bool:
+        config = self.path / CONFIG_FILE
+        if self._settings.store.exists() or not config.exists():
+            return False
+        return not config.read_bytes().startswith(_CONFIG_START.encode())
 
     def withdraw(self) -> None:
         """Remove ``server.json``; the configuration stays valid for the next start."""
@@ -93,14 +108,7 @@ def copy_all_but_store(settings: Settings, target: Path) -> list[str]:
 
 def flytectl_config(endpoint: str) -> str:
     """The file that ``flytectl demo start`` writes, for our address (flytectl/pkg/configutil/configutil.go)."""
-    return (
-        "admin:\n"
-        f"  endpoint: dns:///{endpoint}\n"
-        "  insecure: true\n"
-        "console:\n"
-        f"  endpoint: http://{endpoint}\n"
-        "  insecure: true\n"
-    )
+    return f"{_CONFIG_START}{endpoint}\n  insecure: true\nconsole:\n  endpoint: http://{endpoint}\n  insecure: true\n"
 
 
 def process_start_time(pid: int) -> int:

@@ -78,6 +78,19 @@ def test_an_unwritable_data_directory_is_one_sentence(launch: Any, tmp_path: Pat
     assert "--data-dir" in sentence
 
 
+def test_another_programs_configuration_is_not_overwritten(launch: Any, tmp_path: Path) -> None:
+    config = tmp_path / "project" / "config.yaml"
+    config.parent.mkdir()
+    config.write_text("mine: 1\n")
+    refused = launch(config.parent, wait=False)
+    assert refused.process.wait(20) == NEVER_STARTED
+    sentence = one_sentence(refused.printed())
+    assert str(config) in sentence
+    assert "--data-dir" in sentence
+    assert config.read_text() == "mine: 1\n"
+    assert [path.name for path in config.parent.iterdir()] == ["config.yaml"]
+
+
 def test_status_and_down_find_a_server_by_its_data_directory(launch: Any, flytelite: Any, tmp_path: Path) -> None:
     server = launch(tmp_path / "data")
     told = flytelite("status", "--data-dir", server.data_dir).stdout
