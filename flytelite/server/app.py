@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, ready: Callable[[Running], None]) -> None:
-    """Serve until SIGINT or SIGTERM; a second one ends the process at once.
+    """Serve until SIGINT, SIGTERM or SIGHUP; a second one of the first two ends the process at once.
 
     ``ready`` is called when the port answers. Raises FlyteError when the server cannot start: the port is taken, the
     data directory cannot be written or is another server's.
@@ -207,6 +207,9 @@ def _on_signals(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, handle, number)
+    # A terminal that closes sends it, a shell once more. nohup has it ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
 
 
 def _log_stop() -> None:
