@@ -58,7 +58,10 @@ def command(
     if action == Action.PRUNE:
         _prune(library, age(older_than), yes)
         return
-    for made in library.made():
+    environments = library.made()
+    if not environments:
+        print(f"no environment has been made in {library.directory}; the first task that needs one has it made")
+    for made in environments:
         print(_line(made))
         print(f"    {', '.join(made.recipe.requirements)}")
 

@@ -97,7 +97,11 @@ def _scope(project: str, domain: str) -> Scope:
 def _value() -> str:
     """What is typed, unseen, or else all of stdin but the end of its last line."""
     typed = sys.stdin.isatty()
-    value = str(typer.prompt("value", hide_input=True)) if typed else sys.stdin.read().removesuffix("\n")
+    try:
+        value = str(typer.prompt("value", hide_input=True)) if typed else sys.stdin.read().removesuffix("\n")
+        value.encode()  # a terminal or locale without UTF-8 gives bytes that are no text as surrogates
+    except UnicodeError as error:
+        raise Usage("the value is no UTF-8 text; give it as base64, and let the task decode it") from error
     if not value:
         raise Usage("the value is empty; type it, or send it to stdin")
     return value

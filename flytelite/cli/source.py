@@ -36,14 +36,17 @@ def locate(paths: Sequence[Path]) -> Source:
     """What the paths mean: a file is one module, a directory all modules in it.
 
     The root is the nearest directory that is not a package, as in ``pyflyte``. Raises Usage when a path is not
-    there, is not Python, or two of them have different roots.
+    there, cannot be read, is not Python, or two of them have different roots.
     """
     files: list[Path] = []
     roots: dict[Path, Path] = {}
     for path in paths:
         path = path.resolve()  # noqa: PLW2901
         if path.is_dir():
-            found = list(_python_files(path))
+            try:
+                found = list(_python_files(path))
+            except OSError as error:
+                raise Usage(f"{error.filename} cannot be read ({error.strerror}); name another path") from error
             if not found:
                 raise Usage(f"{path} has no Python file that uses flytekit")
         elif path.suffix == ".py" and path.is_file():

@@ -70,6 +70,14 @@ def test_ls_nodes_needs_an_execution(capsys: pytest.CaptureFixture[str]) -> None
     assert "ls nodes EXECUTION" in capsys.readouterr().err
 
 
+def test_no_environments_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLYTELITE_ENVIRONMENTS", str(tmp_path))
+    assert application.run(["environments"]) == 0
+    assert f"no environment has been made in {tmp_path}" in capsys.readouterr().out
+
+
 def test_up_imports_nothing_that_only_other_commands_need(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom flytelite.cli.application import run\nrun(['up', '--print-config'])\n"

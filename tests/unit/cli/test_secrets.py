@@ -14,8 +14,8 @@ def secrets(tmp_path, monkeypatch, capsys):
     """Runs a command in an empty folder; its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str, stdin: str = "") -> tuple[int, str]:
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+    def call(*arguments: str, stdin: str | io.TextIOBase = "") -> tuple[int, str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
         code = run(["secrets", *arguments])
         printed = capsys.readouterr()
         return code, printed.out + printed.err
@@ -44,6 +44,15 @@ def test_used_wrongly(secrets, arguments):
     code, printed = secrets(*arguments)
     assert code == 2
     assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_value_that_is_no_text(secrets, tmp_path, errors):
+    stdin = io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8", errors=errors)
+    code, printed = secrets("set", "db", "password", stdin=stdin)
+    assert code == 2
+    assert "the value is no UTF-8 text" in printed
+    assert not (tmp_path / ".flytelite").exists()
 
 
 def test_a_file_that_others_can_read(secrets, tmp_path):

@@ -75,6 +75,13 @@ def test_paths_that_cannot_work_are_bad_usage(tmp_path: Path) -> None:
             locate([tmp_path / path for path in paths])
 
 
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    write(tmp_path, {"flow.py": "import flytekit\n"})
+    (tmp_path / "other.py").symlink_to("other.py")  # no user can read a link to itself, neither can root
+    with pytest.raises(Usage, match=r"other.py cannot be read \(Too many levels of symbolic links\)"):
+        locate([tmp_path])
+
+
 @pytest.mark.parametrize(
     ("code", "place", "reason"),
     [
