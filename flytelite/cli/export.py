@@ -26,6 +26,8 @@ def command(
     """Write executions that have ended, with what they ran, read, wrote and printed, to one file for `import`."""
     from flytelite.cli.housekeeping import Housekeeping, counted, size_text
 
+    if not executions and not file.suffix:  # else all executions would go into a file of that name
+        raise Usage(f"name the file to write, e.g. `flytelite export {file} {file.name}.tar.gz`")
     if file.exists():
         raise Usage(f"{file} exists already and is not overwritten; name another file")
     names = [_full(name, project, domain) for name in executions or []]

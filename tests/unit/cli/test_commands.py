@@ -70,6 +70,14 @@ def test_ls_nodes_needs_an_execution(capsys: pytest.CaptureFixture[str]) -> None
     assert "ls nodes EXECUTION" in capsys.readouterr().err
 
 
+def test_export_of_an_execution_needs_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert application.run(["export", "a496jxb7gnkk4qpzgfdw"]) == 2
+    assert "`flytelite export a496jxb7gnkk4qpzgfdw a496jxb7gnkk4qpzgfdw.tar.gz`" in capsys.readouterr().err
+
+
 def test_no_environments_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
