@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from flytelite.errors import FlyteError
@@ -38,6 +39,11 @@ def tell(error: Exception, verbose: bool) -> int:
         traceback.print_exception(error)
     print(f"flytelite: {sentence_of(error, verbose)}", file=sys.stderr)
     return error.exit_code if isinstance(error, Failure) else FAILED
+
+
+def drop_output() -> None:
+    """Let what is still to be printed go nowhere, since nobody reads stdout any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def sentence_of(error: Exception, verbose: bool) -> str:

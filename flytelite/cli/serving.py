@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flytelite import __version__, config
-from flytelite.cli.failure import FAILED, NEVER_STARTED, Failure, Usage
+from flytelite.cli.failure import FAILED, NEVER_STARTED, Failure, Usage, drop_output
 from flytelite.errors import FlyteError
 from flytelite.server.data_directory import CONFIG_FILE, Running, flytectl_config
 
@@ -102,7 +102,7 @@ def _detach(flags: dict[str, Any], settings: config.Settings, write_config: bool
     if write_config:
         write_home_config(running)
     print_banner(running, settings, _down_command(settings.data_dir))
-    print(f"  log              {settings.data_dir / LOG_FILE}\n", flush=True)
+    _print(f"  log              {settings.data_dir / LOG_FILE}\n")
 
 
 def _remove_ephemeral(settings: config.Settings, ready_fd: int | None) -> None:
@@ -120,14 +120,21 @@ def _promise(settings: config.Settings) -> str:
 
 def print_banner(running: Running, settings: config.Settings, stop: str) -> None:
     """One screen that says all that is needed to use the server and to stop it."""
-    print(
+    _print(
         f"\nflytelite {__version__} is ready\n\n"
         f"  address          {running.endpoint}  (gRPC and REST, e.g. http://{running.endpoint}/api/v1/version)\n"
         f"  data directory   {settings.data_dir}  ({_promise(settings)})\n"
         f"  for clients      export FLYTECTL_CONFIG={shlex.quote(str(settings.data_dir / CONFIG_FILE))}\n"
-        f"  to stop          {stop}\n",
-        flush=True,
+        f"  to stop          {stop}\n"
     )
+
+
+def _print(text: str) -> None:
+    """Print; that nobody reads it (``flytelite up | head``) is no reason to end the server."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        drop_output()
 
 
 def write_home_config(running: Running) -> None:

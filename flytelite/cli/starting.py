@@ -5,11 +5,12 @@ What is not plainly said is left to that parser: it knows help, abbreviations, a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flytelite.cli.failure import INTERRUPTED, tell
+from flytelite.cli.failure import FAILED, INTERRUPTED, drop_output, tell
 
 MAX_PORT = 65535
 _SWITCHES = ("--ephemeral", "--detach", "--write-config", "--print-config", "--verbose")
@@ -26,8 +27,12 @@ def run(arguments: Sequence[str]) -> int | None:
 
     try:
         serving.up(**values)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # as in the parser's commands
+        drop_output()
+        return FAILED
     except Exception as error:  # the last resort of a command line: it tells the user
         return tell(error, verbose=values.get("verbose", False))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import ssl
@@ -113,6 +114,17 @@ def test_detach_returns_once_the_server_answers(flytelite: Any, tmp_path: Path) 
         assert "answers" in flytelite("status", "--data-dir", folder).stdout
     finally:
         flytelite("down", "--data-dir", folder)
+
+
+def test_a_server_whose_screen_nobody_reads_serves(environ: dict[str, str], flytelite: Any, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "flytelite", "up", "--detach", "--port", "0", "--data-dir", str(tmp_path / "data")]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert flytelite("status", "--data-dir", tmp_path / "data").returncode == 0
+    flytelite("down", "--data-dir", tmp_path / "data")
 
 
 def test_exec_runs_a_command_against_a_server_of_its_own(flytelite: Any, tmp_path: Path) -> None:

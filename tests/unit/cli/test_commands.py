@@ -70,6 +70,21 @@ def test_ls_nodes_needs_an_execution(capsys: pytest.CaptureFixture[str]) -> None
     assert "ls nodes EXECUTION" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["ls", "--help"], ["up", "--help"], ["up", "--print-config"]])
+def test_nobody_has_to_read_what_is_printed(tmp_path: Path, arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "flytelite", *arguments],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        check=False,
+    )
+    os.close(writing)
+    assert done.stderr == b""
+
+
 def test_export_of_an_execution_needs_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
