@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -12,6 +13,11 @@ USAGE = 2
 NEVER_STARTED = 3
 """The server never answered; a supervisor that restarts it would do so for ever."""
 INTERRUPTED = 130
+_OF_THE_MACHINE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO),
+    *(errno.ELOOP, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE),
+}
+"""Errors of files that no program can help."""
 
 
 class Failure(Exception):
@@ -52,5 +58,7 @@ def sentence_of(error: Exception, verbose: bool) -> str:
         return error.sentence
     if isinstance(error, FlyteError):
         return error.message
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE and error.filename:
+        return f"{error.filename} cannot be used: {error.strerror}"
     hint = "" if verbose else "; --verbose shows where"
     return f"this is a bug in flytelite: {type(error).__name__}: {error}{hint}"

@@ -29,4 +29,4 @@ def command(
         f"{counted(summary['files'], 'file')}"
     )
     if summary["known"]:
-        print(f"{counted(len(summary['known']), 'execution')} of the archive was here before")
+        print(f"here before: {counted(len(summary['known']), 'execution')} of the archive")

@@ -118,7 +118,7 @@ def test_files_dataclasses_and_code_travel_with_their_execution(
     flytelite("export", ID.format(name), archive, "--data-dir", server.data_dir)
     assert "added 1 execution" in flytelite("import", archive, "--data-dir", second.data_dir).stdout
     printed = flytelite("import", archive, "--data-dir", second.data_dir).stdout
-    assert "added 0 executions, 0 documents, 0 files" in printed
+    assert "added 0 executions, 0 documents, 0 files\nhere before: 1 execution of the archive\n" in printed
     assert str(server.data_dir) not in told(second, name)
     # Neither in what is packed inside dataclasses, which told() shows as base64.
     assert not [

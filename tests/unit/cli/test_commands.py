@@ -70,6 +70,12 @@ def test_ls_nodes_needs_an_execution(capsys: pytest.CaptureFixture[str]) -> None
     assert "ls nodes EXECUTION" in capsys.readouterr().err
 
 
+def test_what_the_machine_refuses_is_no_bug(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / ("x" * 300)
+    assert application.run(["clean", "--older-than", "1d", "--data-dir", str(directory)]) == 1
+    assert re.fullmatch(r"flytelite: \S+ cannot be used: File name too long\n", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("arguments", [["ls", "--help"], ["up", "--help"], ["up", "--print-config"]])
 def test_nobody_has_to_read_what_is_printed(tmp_path: Path, arguments: list[str]) -> None:
     reading, writing = os.pipe()
