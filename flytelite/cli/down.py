@@ -29,4 +29,5 @@ def command(
             f"wait with `flytelite down --timeout 120`, or end it with `kill -9 {running.pid}` "
             "(what it acknowledged is on disk)"
         )
-    print(f"stopped the server at {running.endpoint}; its data stays in {directory}")
+    data = f"its data stays in {directory}" if directory.exists() else "it was ephemeral, so its data is gone"
+    print(f"stopped the server at {running.endpoint}; {data}")

@@ -60,11 +60,26 @@ def up(
             _detach({**flags, "data_dir": settings.data_dir}, settings, write_config)
         else:
             _serve(settings, write_config, ready_fd)
-    except Failure:
+    except Failure as failure:
         _remove_ephemeral(settings, ready_fd)
+        if failure.exit_code == NEVER_STARTED:
+            _tell_of_running(settings)
         raise
     if not detach:
         _remove_ephemeral(settings, None)
+
+
+def _tell_of_running(settings: config.Settings) -> None:
+    """Say that the server is there already, which is more than that its port is taken or its store in use."""
+    from flytelite.cli.running import read_running
+
+    running = read_running(settings.data_dir)
+    if running is not None:
+        raise Failure(
+            f"a server runs on {settings.data_dir} already, at {running.endpoint} (process {running.pid}); "
+            f"`{_down_command(settings.data_dir)}` stops it, and --data-dir chooses another directory",
+            NEVER_STARTED,
+        )
 
 
 def _serve(settings: config.Settings, write_config: bool, ready_fd: int | None) -> None:
@@ -159,7 +174,8 @@ def write_home_config(running: Running) -> None:
 def _down_command(data_dir: Path) -> str:
     if data_dir == config.load({}).data_dir:
         return "flytelite down"
-    return f"flytelite down --data-dir {shlex.quote(os.path.relpath(data_dir))}"
+    relative = os.path.relpath(data_dir)
+    return f"flytelite down --data-dir {shlex.quote(str(data_dir) if relative.startswith('..') else relative)}"
 
 
 def _print_settings(settings: config.Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -72,6 +73,24 @@ def test_a_used_data_directory_is_one_sentence(launch: Any, tmp_path: Path) -> N
     assert json.loads((first.data_dir / "server.json").read_text())["pid"] == first.process.pid
 
 
+def test_a_server_that_is_there_already_is_told(launch: Any, tmp_path: Path) -> None:
+    first = launch(tmp_path / "data")
+    second = launch(tmp_path / "data", port=first.port, wait=False)
+    assert second.process.wait(20) == NEVER_STARTED
+    sentence = one_sentence(second.printed())
+    assert f"already, at {first.endpoint}" in sentence
+    assert "`flytelite down --data-dir data`" in sentence
+
+
+def test_an_ephemeral_server_says_where_it_is_and_what_is_left(flytelite: Any) -> None:
+    told = flytelite("up", "--detach", "--ephemeral", "--port", "0").stdout
+    found = re.search(r"flytelite down --data-dir (\S+)", told)
+    assert found is not None
+    stopped = flytelite("down", "--data-dir", found[1]).stdout
+    assert Path(found[1]).is_absolute()
+    assert "its data is gone" in stopped
+
+
 def test_an_unwritable_data_directory_is_one_sentence(launch: Any, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, not a directory")
     server = launch(tmp_path / "data", wait=False)
@@ -122,9 +141,11 @@ def test_a_server_whose_screen_nobody_reads_serves(environ: dict[str, str], flyt
     command = [sys.executable, "-m", "flytelite", "up", "--detach", "--port", "0", "--data-dir", str(tmp_path / "data")]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, check=False)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert flytelite("status", "--data-dir", tmp_path / "data").returncode == 0
-    flytelite("down", "--data-dir", tmp_path / "data")
+    try:
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert flytelite("status", "--data-dir", tmp_path / "data").returncode == 0
+    finally:
+        flytelite("down", "--data-dir", tmp_path / "data")
 
 
 def test_exec_runs_a_command_against_a_server_of_its_own(flytelite: Any, tmp_path: Path) -> None:
