@@ -12,6 +12,7 @@ import typer
 
 from flytelite import config
 from flytelite.cli.failure import FAILED, Failure, Usage
+from flytelite.cli.housekeeping import counted
 from flytelite.cli.options import DataDir, Verbose
 from flytelite.errors import NotFound
 from flytelite.server.data_directory import copy_all_but_store, unwritable
@@ -44,6 +45,8 @@ def command(
             found = examine(settings.store)
             print(_report(found, settings.store, None if verbose else SHOWN))
             if not found.findings:
+                if repair is not None:
+                    print(f"so there is nothing to repair, and {repair} was not made")
                 return
             if repair is None:
                 print(_advice(settings.data_dir))
@@ -64,8 +67,9 @@ def _refuse_used(target: Path, data_dir: Path) -> None:
 
 
 def _report(found: Examination, store: Path, shown: int | None) -> str:
-    counted = f"{len(found.segments)} segments, {found.lines} lines, {found.changes} changes, last entry {found.last}"
-    parts = [f"{store}: {counted}"]
+    sizes = {"segment": len(found.segments), "line": found.lines, "change": found.changes}
+    counts = ", ".join(counted(number, noun) for noun, number in sizes.items())
+    parts = [f"{store}: {counts}, last entry {found.last}"]
     if found.format < FORMAT:
         parts.append(f"its format is {found.format}; the next start of the server backs it up and makes that {FORMAT}")
     if found.torn is not None:

@@ -36,7 +36,9 @@ def damage(segment: Path) -> None:
 def test_a_sound_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path / "data")
     assert run(["doctor", "--data-dir", str(tmp_path / "data"), "--repair", str(tmp_path / "new")]) == 0
-    assert "3 changes, last entry 3\nnothing is damaged" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert ": 1 segment, 3 lines, 3 changes, last entry 3\nnothing is damaged\n" in told
+    assert told.endswith(f"so there is nothing to repair, and {tmp_path / 'new'} was not made\n")
     assert not (tmp_path / "new").exists()
 
 
