@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import shutil
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
@@ -14,12 +15,15 @@ SPACE_SECONDS = 1.0
 """How often a disk that refuses is tried again: nothing tells when there is space."""
 
 _REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_REFUSED = tuple(f"[Errno {number}]" for number in _REFUSALS)
 
 logger = logging.getLogger(__name__)
 
 
 def is_refusal(error: OSError) -> bool:
     """Whether the disk itself refused: it is full, read-only, or fails. That is no fault of what was written."""
+    if isinstance(error, shutil.Error):  # of a whole tree; of each file's error it has the text only
+        return any(str(reason).startswith(_REFUSED) for _, _, reason in error.args[0])
     return error.errno in _REFUSALS
 
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 from flyteidl.core import execution_pb2
@@ -23,6 +25,40 @@ def test_a_step_is_done_again_while_the_disk_refuses(monkeypatch: pytest.MonkeyP
 
     assert asyncio.run(waiting.until_there_is_space(step)) == "written"
     assert not errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_the_copy_of_a_directory_waits_for_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "SPACE_SECONDS", 0)
+    source, target = tmp_path / "source", tmp_path / "target"
+    for directory in (source / "sub", target / "sub"):
+        directory.mkdir(parents=True)
+    (source / "sub" / "file").write_text("content")
+    (target / "sub" / "file").symlink_to("/dev/full")
+    refusals: list[shutil.Error] = []
+
+    async def step() -> None:
+        try:
+            shutil.copytree(source, target, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        except shutil.Error as error:
+            refusals.append(error)
+            (target / "sub" / "file").unlink()
+            raise
+
+    asyncio.run(waiting.until_there_is_space(step))
+    assert len(refusals) == 1
+    assert (target / "sub" / "file").read_text() == "content"
+
+
+def test_the_copy_of_what_cannot_be_copied_does_not_wait(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "loop").symlink_to("loop")
+
+    async def step() -> None:
+        shutil.copytree(tmp_path / "source", tmp_path / "target")
+
+    with pytest.raises(shutil.Error):
+        asyncio.run(waiting.until_there_is_space(step))
 
 
 def test_another_error_is_the_callers() -> None:
