@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from flytelite.cli.failure import Usage
 
 DEFAULT_PROJECT = "flytesnacks"
 DEFAULT_DOMAIN = "development"
@@ -24,6 +27,13 @@ def _remember_verbose(context: typer.Context, value: bool) -> bool:
     session = context.ensure_object(Session)
     session.verbose = session.verbose or value
     return session.verbose
+
+
+def _refuse_empty(context: typer.Context, value: Path | None) -> Path | None:
+    words = context.ensure_object(Session).arguments  # the path of an empty word is that of this folder
+    if value == Path() and ("--data-dir=" in words or ("--data-dir", "") in pairwise(words)):
+        raise Usage("--data-dir is empty; name a directory, or leave it out")
+    return value
 
 
 Verbose = Annotated[
@@ -46,5 +56,8 @@ Version = Annotated[
     str | None, typer.Option("--version", help="Version to register. Default: derived from the content.")
 ]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Data directory of the server. Default: .flytelite in this folder.")
+    Path | None,
+    typer.Option(
+        "--data-dir", callback=_refuse_empty, help="Data directory of the server. Default: .flytelite in this folder."
+    ),
 ]

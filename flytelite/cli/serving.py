@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flytelite import __version__, config
-from flytelite.cli.failure import FAILED, NEVER_STARTED, Failure, Usage, drop_output
+from flytelite.cli.failure import FAILED, NEVER_STARTED, USAGE, Failure, Usage, drop_output
 from flytelite.errors import FlyteError
 from flytelite.server.data_directory import CONFIG_FILE, Running, flytectl_config
 
@@ -45,7 +45,7 @@ def up(
     try:
         settings = config.load(flags)
     except FlyteError as error:
-        raise Failure(error.message, NEVER_STARTED) from error
+        raise Failure(error.message, USAGE if _is_usable_without_options() else NEVER_STARTED) from error
     if print_config:
         _print_settings(settings)
         return
@@ -67,6 +67,14 @@ def up(
         raise
     if not detach:
         _remove_ephemeral(settings, None)
+
+
+def _is_usable_without_options() -> bool:
+    try:
+        config.load({})
+    except FlyteError:
+        return False
+    return True
 
 
 def _tell_of_running(settings: config.Settings) -> None:

@@ -46,6 +46,25 @@ def test_bad_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["up", "--data-dir", ""], ["up", "--data-dir="], ["status", "--data-dir", ""], ["secrets", "ls", "--data-dir="]],
+)
+def test_an_empty_data_directory_is_not_this_folder(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert application.run(arguments) == 2
+    assert "--data-dir is empty" in capsys.readouterr().err
+
+
+def test_of_up_an_option_that_cannot_work_is_usage_and_a_setting_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert application.run(["up", "--executor", "docker"]) == 2
+    assert "one of fork, subprocess" in capsys.readouterr().err
+    monkeypatch.setenv("FLYTELITE_EXECUTOR", "docker")
+    assert application.run(["up"]) == 3
+
+
 def test_a_failure_is_one_sentence_and_a_traceback_only_when_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
