@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "register": {},
     "run": _REST_IS_THE_USERS,
     "ls": {},
+    "abort": {},
     "signal": {"ignore_unknown_options": True},  # a value may be a negative number
     "exec": _REST_IS_THE_USERS,
     "doctor": {},

@@ -21,7 +21,7 @@ from flyteidl.core import identifier_pb2
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2_grpc, signal_pb2_grpc
 
 from flytelite.cli.endpoint import Endpoint
-from flytelite.cli.failure import Failure
+from flytelite.cli.failure import Failure, Usage
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 TIMEOUT = 60.0
@@ -118,6 +118,18 @@ class Client:
     def execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Any:
         """The execution_pb2.Execution of that id."""
         return self.call(self.admin.GetExecution, execution_pb2.WorkflowExecutionGetRequest(id=id))
+
+    def existing_execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Any:
+        """The same, for an id that a person has typed. Raises Usage when there is none."""
+        try:
+            return self.execution(id)
+        except RpcFailure as failure:
+            if failure.code is not grpc.StatusCode.NOT_FOUND:
+                raise
+            raise Usage(
+                f"there is no execution {id.name!r} in project {id.project}, domain {id.domain}; `flytelite ls` lists "
+                "those that there are"
+            ) from failure
 
     def execution_data(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Any:
         """Its inputs and outputs, as execution_pb2.WorkflowExecutionGetDataResponse."""

@@ -33,33 +33,16 @@ def command(
 
     from flytelite.cli.client import Client
     from flytelite.cli.endpoint import discover
+    from flytelite.cli.watch import OVER
 
     id = identifier_pb2.WorkflowExecutionIdentifier(project=project, domain=domain, name=execution)
     with Client(discover(endpoint)) as client:
-        is_over = _is_over(client, id)
+        is_over = client.existing_execution(id).closure.phase in OVER
         if not signal:
             _list(client, id)
             return
         found = _asked(client, id, signal, is_over)
         print(f"{signal} of {execution} is {_answer(client, found, value)}")
-
-
-def _is_over(client: Client, id: Any) -> bool:
-    """Whether the execution has ended. Raises Usage when there is none."""
-    import grpc
-
-    from flytelite.cli.client import RpcFailure
-    from flytelite.cli.watch import OVER
-
-    try:
-        return client.execution(id).closure.phase in OVER
-    except RpcFailure as failure:
-        if failure.code is not grpc.StatusCode.NOT_FOUND:
-            raise
-        raise Usage(
-            f"there is no execution {id.name!r} in project {id.project}, domain {id.domain}; `flytelite ls` lists "
-            "those that there are"
-        ) from failure
 
 
 def _list(client: Client, id: Any) -> None:

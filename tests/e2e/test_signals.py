@@ -118,3 +118,21 @@ def test_run_says_what_it_waits_for_and_how_to_answer(
     printed = screen.read_text()
     assert re.search(r"approval fine \(bool\) +SUCCEEDED", printed), printed
     assert f"o0: int = {(4 - 5) ** 2}" in printed
+
+
+def test_an_execution_is_aborted_with_what_it_has_started(
+    client: Any, flytelite: Any, here: dict[str, str], wait_until: Any
+) -> None:
+    execution = client.start("gates.child", n=2)
+    name = execution.id.name
+    waiting_lines(flytelite, here, execution, wait_until)
+    child = flytelite("signal", name, env=here).stdout.split("flytelite signal ")[1].split()[0]
+    assert child != name
+    assert flytelite("abort", name, "--cause", "no longer needed", env=here).stdout == f"{name} has ended as ABORTED\n"
+    assert client.phase(client.remote.fetch_execution(name=child)) == "ABORTED"
+    ended = client.remote.fetch_execution(name=name)
+    assert ended.closure.abort_metadata.cause == "no longer needed"
+    again = flytelite("abort", name, env=here, code=2).stdout
+    assert again == f"flytelite: {name} has ended already, as ABORTED\n"
+    unknown = flytelite("abort", "nope", env=here, code=2).stdout
+    assert unknown.startswith("flytelite: there is no execution 'nope' in project flytesnacks, domain development;")
