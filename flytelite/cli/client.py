@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import logging
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read at import; what a user needs to know is in the errors
 
@@ -19,9 +22,12 @@ from flyteidl.admin import (
 )
 from flyteidl.core import identifier_pb2
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2_grpc, signal_pb2_grpc
+from google.protobuf import json_format
 
 from flytelite.cli.endpoint import Endpoint
 from flytelite.cli.failure import Failure, Usage
+
+log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 TIMEOUT = 60.0
@@ -119,10 +125,30 @@ class Client:
         """The execution_pb2.Execution of that id."""
         return self.call(self.admin.GetExecution, execution_pb2.WorkflowExecutionGetRequest(id=id))
 
+    def execution_now(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Any:
+        """The same, as it stands: over gRPC flytelite may wait for the end of what runs, over HTTP it does not.
+
+        Falls back on gRPC for what is not found, and for a Flyte that has its REST elsewhere.
+        """
+        kind = http.client.HTTPConnection if self.endpoint.insecure else http.client.HTTPSConnection
+        connection = kind(self.endpoint.authority, timeout=ANSWER_SECONDS)
+        path = "/".join(quote(part, safe="") for part in (id.project, id.domain, id.name))
+        try:
+            connection.request("GET", f"/api/v1/executions/{path}")
+            response = connection.getresponse()
+            if response.status == http.client.OK:
+                found = execution_pb2.Execution()
+                return json_format.Parse(response.read(), found, ignore_unknown_fields=True)
+        except (OSError, http.client.HTTPException, json_format.ParseError) as error:
+            log.debug("%s does not answer over HTTP: %s", self.endpoint.url, error)
+        finally:
+            connection.close()
+        return self.execution(id)
+
     def existing_execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Any:
         """The same, for an id that a person has typed. Raises Usage when there is none."""
         try:
-            return self.execution(id)
+            return self.execution_now(id)
         except RpcFailure as failure:
             if failure.code is not grpc.StatusCode.NOT_FOUND:
                 raise

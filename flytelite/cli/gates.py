@@ -93,7 +93,7 @@ class Gates:
     def _of_execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> compiler_pb2.CompiledWorkflowClosure:
         key = f"{id.project}/{id.domain}/{id.name}"
         if key not in self._closures:
-            workflow = self._client.execution(id).closure.workflow_id
+            workflow = self._client.execution_now(id).closure.workflow_id
             found = self._client.call(self._client.admin.GetWorkflow, common_pb2.ObjectGetRequest(id=workflow))
             self._closures[key] = found.closure.compiled_workflow
         return self._closures[key]

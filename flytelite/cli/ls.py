@@ -216,7 +216,7 @@ def _nodes(client: Client, query: Query) -> Iterable[tuple[int, NodeView]]:
     from flytelite.cli.nodes import NodeReader
 
     id = identifier_pb2.WorkflowExecutionIdentifier(project=query.project, domain=query.domain, name=query.execution)
-    client.execution(id)  # an execution that does not exist is said so
+    client.existing_execution(id)  # an execution that does not exist is said so
     top = NodeReader(client).read(id, filters=query.filters)
     return itertools.islice((item for node in top for item in node.walk()), query.limit)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from flytelite.config import MAX_HOLD
 
 
 @pytest.fixture
@@ -135,4 +138,24 @@ def test_an_execution_is_aborted_with_what_it_has_started(
     again = flytelite("abort", name, env=here, code=2).stdout
     assert again == f"flytelite: {name} has ended already, as ABORTED\n"
     unknown = flytelite("abort", "nope", env=here, code=2).stdout
+    assert unknown.startswith("flytelite: there is no execution 'nope' in project flytesnacks, domain development;")
+
+
+def test_nobody_waits_for_the_end_of_what_waits_for_a_person(
+    launch: Any,
+    flytelite: Any,
+    environ: dict[str, str],
+    projects: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setitem(environ, "FLYTELITE_HOLD", str(MAX_HOLD))
+    here = {"FLYTELITE_ENDPOINT": launch(tmp_path / "data").endpoint}
+    started = flytelite("run", "--no-wait", str(projects / "gates/gates.py"), "approved", "--n", "2", env=here).stdout
+    name = started.partition("started ")[2].split()[0]
+    for words in (("signal", name), ("ls", "nodes", name), ("abort", name)):
+        begin = time.monotonic()
+        flytelite(*words, env=here)
+        assert time.monotonic() - begin < MAX_HOLD
+    unknown = flytelite("ls", "nodes", "nope", env=here, code=2).stdout
     assert unknown.startswith("flytelite: there is no execution 'nope' in project flytesnacks, domain development;")
