@@ -1,13 +1,17 @@
-"""What a store says of itself when it is closed: how far its journal went, which the journal itself cannot tell."""
+"""What a store says of itself when it is closed: how far its journal went, which the journal itself cannot tell.
+
+It says so in a line like the journal's, without changes: the checksum tells damage to this file from damage to those.
+"""
 
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
+from flytelite.server.store import entries
 from flytelite.server.store.disk import Disk, write_file
+from flytelite.server.store.entries import Header
 
 log = logging.getLogger(__name__)
 
@@ -18,19 +22,25 @@ def last_entry(directory: Path) -> int:
     """The last entry that was on disk when the store was closed in order, for the last time; 0 if it never was."""
     path = directory / CLOSED_FILE
     try:
-        return int(orjson.loads(path.read_bytes())["entry"])
+        line = path.read_bytes()
     except FileNotFoundError:
         return 0
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s cannot be read (%s): whether the journal's end is missing is not known", path, error)
-        return 0
+    except OSError as error:
+        reason = error.strerror or str(error)
+    else:
+        if entries.is_whole(line):
+            return entries.header(line).number
+        reason = "it does not match its checksum"
+    log.warning("%s cannot be used, %s: whether the journal's end is missing is not known", path, reason)
+    return 0
 
 
 def note_last_entry(directory: Path, entry: int, disk: Disk) -> None:
     """Say that the store was closed with all entries up to this one on disk. When the disk refuses, only the log
     tells: what was acknowledged is in the journal."""
     path = directory / CLOSED_FILE
+    line, _ = entries.encode(Header(entry, entry), datetime.now(UTC).isoformat(timespec="milliseconds"), [])
     try:
-        write_file(disk, path, orjson.dumps({"entry": entry}) + b"\n")
+        write_file(disk, path, line)
     except OSError as error:
         log.warning("%s could not be written: %s", path, error.strerror or error)

@@ -78,17 +78,22 @@ def test_what_came_after_the_closing_may_be_torn(tmp_path: Path, runs: TableSche
     segment.write_bytes(segment.read_bytes()[:-1])
     documents, store = read(tmp_path, runs)
     assert (list(documents), store.damages) == (["a", "b"], [])
-    assert json.loads((tmp_path / "closed.json").read_bytes()) == {"entry": 2}
+    assert json.loads((tmp_path / "closed.json").read_bytes())["entry"] == 2
 
 
 def test_a_closing_that_cannot_be_read_or_written_is_told_and_harms_nothing(
     tmp_path: Path, runs: TableSchema, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path, runs, "a")
-    (tmp_path / "closed.json").write_text("{")
-    with caplog.at_level(logging.WARNING):
-        assert list(read(tmp_path, runs)[0]) == ["a"]
-    assert "closed.json cannot be read" in caplog.text
+    sound = (tmp_path / "closed.json").read_bytes()
+    for spoilt in (b"", b"{", sound[:-1], sound.replace(b'"entry":1', b'"entry":9')):
+        (tmp_path / "closed.json").write_bytes(spoilt)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            documents, store = read(tmp_path, runs)
+        assert (list(documents), store.damages) == (["a"], [])
+        assert "closed.json cannot be used, it does not match its checksum" in caplog.text
+        assert json.loads((tmp_path / "closed.json").read_bytes())["entry"] == 1
 
     class Full(Disk):
         def rename(self, source: Path, target: Path) -> None:
