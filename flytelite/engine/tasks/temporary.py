@@ -45,6 +45,7 @@ class Temporary:
                 self._link.symlink_to(self.directory)
             self._known_as = str(self._link)
         except OSError as error:
+            self._known_as = str(self.directory)
             logger.warning(
                 "tasks cannot have sockets among their temporary files: %s is too long a path, and %s cannot be a link "
                 "to it (%s); a data directory with a shorter path helps",
@@ -70,9 +71,9 @@ class Temporary:
         except FileExistsError:  # left by an engine that died before it started the attempt
             shutil.rmtree(place)
             os.mkdir(place)  # noqa: PTH102
-        except FileNotFoundError:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            os.mkdir(place)  # noqa: PTH102
+        except FileNotFoundError:  # /tmp is tidied by many systems, the link with it
+            self.open()
+            os.mkdir(self.of(attempt))  # noqa: PTH102
 
     def _has_link(self) -> bool:
         """Whether the link is there, and made by this user."""

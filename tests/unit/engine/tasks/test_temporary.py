@@ -92,3 +92,13 @@ def test_attempts_have_different_directories_that_fit_a_socket(tmp_path: Path, l
         assert len(temporary.of(tmp_path / "a") + "/pymp-xxxxxxxx/listener-xxxxxxxx") < 104
     finally:
         temporary.close()
+
+
+def test_a_link_that_somebody_tidied_away_is_made_again(tmp_path: Path, links: Path) -> None:
+    temporary = Temporary(deep(tmp_path), links)
+    temporary.open()
+    (link,) = links.iterdir()
+    link.unlink()
+    temporary.make(tmp_path / "attempt")
+    assert Path(temporary.of(tmp_path / "attempt")).is_dir()
+    assert link.is_symlink()
