@@ -46,7 +46,6 @@ from .fork_prepared import Prepared
 ATTEMPT = b"+"
 BRANCH = b"*"
 PR_SET_PDEATHSIG = 1
-MOST_GENERATIONS = 100
 
 
 def main() -> None:
@@ -82,7 +81,7 @@ def greet(control: socket.socket, prepare: Callable[[], Prepared]) -> NoReturn:
 
 def end_children() -> None:
     """End what an import has started, and what that has started in turn."""
-    for _ in range(MOST_GENERATIONS):
+    for _ in range(shim.MOST_GENERATIONS):
         children: set[int] = set()
         for of_thread in Path("/proc/self/task").glob("*/children"):
             with contextlib.suppress(OSError):

@@ -54,7 +54,8 @@ class Ward:
         """SIGKILL when its time is up; the rest of the group is ended when the task is buried."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             self.deadline = None
-            os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def send(self, number: int) -> None:
         """A signal to whoever of the group is left; call it before the task is taken off the process table."""
