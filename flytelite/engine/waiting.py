@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 def is_refusal(error: OSError) -> bool:
     """Whether the disk itself refused: it is full, read-only, or fails. That is no fault of what was written."""
-    if isinstance(error, shutil.Error):  # of a whole tree; of each file's error it has the text only
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of a tree, with the text of each error
         return any(str(reason).startswith(_REFUSED) for _, _, reason in error.args[0])
     return error.errno in _REFUSALS
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from flytelite.config import FILE_NAME
 from flytelite.engine.environments.choice import Environment
 
-_MISSING = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
-_NO_FILE = re.compile(r"^ *FileNotFoundError: \[Errno 2\] No such file or directory: '([^']+)'$", re.M)
+_MISSING = re.compile(r"ModuleNotFoundError: No module named '([^']{1,255})'")
+_NO_FILE = re.compile(r"^ *FileNotFoundError: \[Errno 2\] No such file or directory: '([^']{1,1000})'$", re.M)
 _WHAT_TRAVELS = (
     "Of a FILE, `flytelite run` and `register` send the modules that its import statements name, `pyflyte run --remote`"
     " those that it has imported. `flytelite run --copy-all`, `flytelite register DIRECTORY` and `pyflyte run --copy"
@@ -45,7 +46,8 @@ def advice(message: str, environment: Environment, code: Path, sent: bool = True
     if found is None:
         return _on_file(message, code, sent)
     module, _, below = found[1].partition(".")
-    if below and ((code / module).is_dir() or (code / f"{module}.py").is_file()):
+    # os.path's look-ups say no to a name that no disk can hold, where Path's raise.
+    if below and (os.path.isdir(code / module) or os.path.isfile(code / f"{module}.py")):  # noqa: PTH112, PTH113
         return f"The registered code has {module!r}, but no {found[1]!r}. {_WHAT_TRAVELS}"
     package = PACKAGES.get(module, module)
     image = environment.image or "*"
@@ -80,7 +82,7 @@ def _on_file(message: str, code: Path, sent: bool) -> str:
     if found is None:
         return ""
     file = Path(code, found[1])
-    if not file.is_relative_to(code) or file.exists():
+    if not file.is_relative_to(code) or os.path.exists(file):  # noqa: PTH110
         return ""
     if not sent:
         return f"{file.relative_to(code)} is not in the task's working directory. {_WITHOUT_CODE}"

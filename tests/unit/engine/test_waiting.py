@@ -47,6 +47,7 @@ def test_the_copy_of_a_directory_waits_for_the_disk_too(tmp_path: Path, monkeypa
 
     asyncio.run(waiting.until_there_is_space(step))
     assert len(refusals) == 1
+    assert not waiting.is_refusal(shutil.SameFileError("a and b are the same file"))
     assert (target / "sub" / "file").read_text() == "content"
 
 

@@ -133,6 +133,10 @@ def test_advice_on_what_the_registered_code_does_not_have(tmp_path: Path) -> Non
     assert "mine/table.csv is not in the registered code" in on(tmp_path / "mine/table.csv")
     assert "--copy-all" in on("table.csv")
     assert on("/elsewhere/table.csv") == ""
+    # Names that no disk can hold: the keys of some service.
+    assert "is not in the registered code" in on("x" * 300)
+    assert on("x" * 5000) == ""
+    assert "has no module" in advice(f"ModuleNotFoundError: No module named '{'x' * 253}.y'", where, tmp_path)
 
 
 def test_advice_to_a_task_that_was_registered_without_its_code(tmp_path: Path) -> None:
