@@ -49,7 +49,7 @@ class DataDirectory:
             if self._is_of_others():
                 raise FailedPrecondition(
                     f"{self.path / CONFIG_FILE} is not flytelite's, and a server writes one of its own there; "
-                    f"choose another directory with --data-dir"
+                    "choose another directory with --data-dir"
                 )
             self.path.mkdir(parents=True, exist_ok=True)
             ignore = self.path / ".gitignore"

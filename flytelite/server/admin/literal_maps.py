@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from flytelite.config import Settings
-from flytelite.errors import Internal
+from flytelite.errors import Internal, ResourceExhausted
 from flytelite.server.admin.message_parsing import parse
 from flytelite.server.admin.message_printing import print_message
 from flytelite.server.admin.objects import Objects
@@ -68,7 +68,8 @@ class LiteralReader:
     def __init__(self, literal_maps: LiteralMaps, objects: Objects, settings: Settings) -> None:
         self._literal_maps = literal_maps
         self._objects = objects
-        self._room = min(settings.max_message_bytes, CLIENT_BYTES) * 19 // 20
+        self._largest = settings.max_message_bytes
+        self._room = min(self._largest, CLIENT_BYTES) * 19 // 20
 
     def fill(self, answer: Any, inputs_uri: str, outputs_uri: str) -> None:
         """Put inputs and outputs into the answer to a data RPC, which has all else already.
@@ -90,6 +91,19 @@ class LiteralReader:
             else:
                 full.CopyFrom(self.read(uri))
                 room -= full.ByteSize()
+
+    def alone(self, uri: str) -> literals_pb2.LiteralMap:
+        """The map as ``read`` gives it, for an answer that holds nothing else.
+
+        Raises ResourceExhausted for a file that no answer can hold, which is not even read.
+        """
+        size = self._objects.size(uri)
+        if size is not None and size > self._largest:
+            raise ResourceExhausted(
+                f"{uri} has {size} bytes, more than the {self._largest} of an answer (flytelite's setting "
+                "max_message_bytes); read it by its path"
+            )
+        return self.read(uri)
 
     def find(self, uri: str) -> literals_pb2.LiteralMap | None:
         """The map; None when there is no such object, or it is no LiteralMap."""

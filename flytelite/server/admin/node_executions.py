@@ -103,9 +103,12 @@ class NodeExecutions:
         return response
 
     def literals(self, id: identifier_pb2.NodeExecutionIdentifier, kind: str) -> literals_pb2.LiteralMap:
-        """The inputs (``i``) or outputs (``o``), however large. Raises NotFound."""
+        """The inputs (``i``) or outputs (``o``).
+
+        Raises NotFound, and ResourceExhausted when no answer can hold them.
+        """
         message = self._existing(id).message
-        return self._literals.read(message.input_uri if kind == "i" else message.closure.output_uri)
+        return self._literals.alone(message.input_uri if kind == "i" else message.closure.output_uri)
 
     def dynamic_workflow(
         self, request: node_execution_pb2.GetDynamicNodeWorkflowRequest

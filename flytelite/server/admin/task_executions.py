@@ -84,9 +84,12 @@ class TaskExecutions:
         return response
 
     def literals(self, id: identifier_pb2.TaskExecutionIdentifier, kind: str) -> literals_pb2.LiteralMap:
-        """The inputs (``i``) or outputs (``o``), however large. Raises InvalidArgument and NotFound."""
+        """The inputs (``i``) or outputs (``o``).
+
+        Raises InvalidArgument, NotFound, and ResourceExhausted when no answer can hold them.
+        """
         execution = self._existing(id)
-        return self._literals.read(execution.input_uri if kind == "i" else execution.closure.output_uri)
+        return self._literals.alone(execution.input_uri if kind == "i" else execution.closure.output_uri)
 
     def find(self, id: identifier_pb2.TaskExecutionIdentifier) -> task_execution_pb2.TaskExecution | None:
         """The attempt, or None."""

@@ -8,6 +8,7 @@ import pytest
 from flyteidl.admin import execution_pb2
 from flyteidl.core import literals_pb2
 
+from flytelite.errors import ResourceExhausted
 from flytelite.server.admin.literal_maps import LITERAL_MAPS, LiteralMaps, LiteralReader
 
 
@@ -81,3 +82,16 @@ def test_of_files_that_do_not_fit_into_an_answer_goes_the_address(maps, admin, s
     assert both.HasField("full_outputs")
     assert not both.full_outputs.literals
     assert (both.outputs.url, both.outputs.bytes) == (str(file), file.stat().st_size)
+
+
+def test_a_file_that_no_answer_can_hold_is_refused_unread(maps, admin, settings):
+    reader = LiteralReader(maps, admin.objects, replace(settings, max_message_bytes=1000))
+    file = settings.bucket / "metadata" / "outputs.pb"
+    file.parent.mkdir()
+    fits = admin.literal_map(x="o" * 500)
+    file.write_bytes(fits.SerializeToString())
+    assert reader.alone(str(file)) == fits
+    file.write_bytes(b"\xff" * 1001)
+    with pytest.raises(ResourceExhausted, match="has 1001 bytes, more than the 1000 of an answer"):
+        reader.alone(str(file))
+    assert reader.alone(maps.offload(fits)) == fits
