@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from . import fork_code
 from .fork_play import MODULE, play, stage
 from .fork_prepared import Prepared, UnsafeToFork
 
@@ -32,6 +33,8 @@ def practise(prepared: Prepared) -> None:
     try:
         with stage() as place:
             if _goes_well(prepared, place):
+                prepared.moved = fork_code.executed(lambda: _play(prepared, place, 1))
+                fork_code.move_together(prepared.moved)
                 _play(prepared, place, TIMES)
     except OSError:
         pass  # for example a full disk: who has not practised serves too, only slower
