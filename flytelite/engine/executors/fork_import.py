@@ -24,6 +24,8 @@ from .import_places import Places, attribute
 from .import_traces import Traces
 from .import_watch import Watch
 
+MOST_WORDS = 65536
+
 
 class Unfit(Exception):
     """The import does more than to define things."""
@@ -41,7 +43,8 @@ def load(prepared: Prepared, wanted: Mapping[str, Any]) -> Prepared:
         shutil.copytree(wanted["code"], root, symlinks=True)
         if shadows(root, prepared.libraries):
             raise Unfit("has modules with the names of libraries")
-        places = _import(prepared, root, wanted)
+        _try(prepared, root, wanted)
+        places = _import(prepared, root, wanted, calls=False)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     prepared.settle(huge=False)  # which would have it copy all that it shares
@@ -49,12 +52,30 @@ def load(prepared: Prepared, wanted: Mapping[str, Any]) -> Prepared:
     return prepared
 
 
-def _import(prepared: Prepared, root: str, wanted: Mapping[str, Any]) -> Places:
+def _try(prepared: Prepared, root: str, wanted: Mapping[str, Any]) -> None:
+    """Have a fork of this process import first, which is watched more closely. Raises Unfit."""
+    file = os.memfd_create("refusal")
+    child = os.fork()
+    if child == 0:
+        try:
+            _import(prepared, root, wanted, calls=True)
+        except BaseException as error:
+            os.write(file, f"{type(error).__name__}: {error}".encode())
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    said = os.pread(file, MOST_WORDS, 0).decode(errors="replace")
+    os.close(file)
+    if status:
+        raise Unfit(said or "its process ended")
+
+
+def _import(prepared: Prepared, root: str, wanted: Mapping[str, Any], *, calls: bool) -> Places:
     known = set(sys.modules)
     homes = [*prepared.places, os.path.dirname(os.__file__)]
     with _as_in_an_attempt(prepared, root, wanted["program"]):
         traces = Traces()
-        watch = Watch(root, homes)
+        watch = Watch(root, homes, calls=calls)
         with _output() as printed:
             signal.alarm(wanted["seconds"])
             with watch:

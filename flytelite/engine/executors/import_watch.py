@@ -79,13 +79,16 @@ LOOKS = ("access", "lstat", "readlink", "stat")
 class Watch:
     """Watches, as a context manager, what is imported from ``root``; ``places`` are where libraries are.
 
-    ``found`` is what it did, in words; ``codes`` are the bodies of the modules.
+    ``found`` is what it did, in words; ``codes`` are the bodies of the modules. Without ``calls`` it does not see which
+    functions are called, and leaves the interpreter's code as it is: after a look at calls, Python 3.12 and its forks
+    prepare each function anew once it runs again (PEP 669).
     """
 
-    def __init__(self, root: str, places: Sequence[str]) -> None:
+    def __init__(self, root: str, places: Sequence[str], *, calls: bool) -> None:
         import flytekit
 
         self.root = root
+        self.calls = calls
         self.found: dict[str, None] = {}
         self.codes: list[CodeType] = []
         self._places = tuple(f"{place}/" for place in places)
@@ -102,13 +105,15 @@ class Watch:
         for name, look in self._looks.items():
             setattr(os, name, self._looking(look))
         self._environ._data = _Variables(self._data, self.note)
-        sys.setprofile(self._profile)
+        if self.calls:
+            sys.setprofile(self._profile)
         _audit(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         _audit(None)
-        sys.setprofile(None)
+        if self.calls:
+            sys.setprofile(None)
         self._environ._data = self._data
         for name, look in self._looks.items():
             setattr(os, name, look)
@@ -119,7 +124,11 @@ class Watch:
 
     def event(self, name: str, arguments: tuple[Any, ...]) -> None:
         """An audit event of the interpreter."""
-        if name == "open":
+        if name == "exec":
+            (code,) = arguments
+            if code.co_name == "<module>" and code.co_filename.startswith(self.root):
+                self.codes.append(code)
+        elif name == "open":
             path, _, flags = arguments
             if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
                 self.note(f"writes {path}")
@@ -157,9 +166,7 @@ class Watch:
                 self._called(frame, argument)
         elif event == "call":
             code = frame.f_code
-            if code.co_name == "<module>" and code.co_filename.startswith(self.root):
-                self.codes.append(code)
-            elif code is self._parameters or (code in self._contexts and self._is_own(frame.f_back)):
+            if code is self._parameters or (code in self._contexts and self._is_own(frame.f_back)):
                 self.note("asks for flytekit's current context")
 
     def _is_own(self, frame: FrameType | None) -> bool:

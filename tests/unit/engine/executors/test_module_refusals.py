@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flytelite.engine.executors import fork_commands
-from flytelite.engine.executors.fork_client import Gone, Refused, branched
+from flytelite.engine.executors.fork_client import Refused, branched
 
 from .processes import alive
 from .versions import Versions, told
@@ -154,7 +154,7 @@ def test_an_import_that_takes_for_ever_is_ended(forks, workshop, monkeypatch):
     async def main():
         root = forks.executor._server(fork_commands.interpreter_for(bench.command, forks.executor.host))
         server = branched(root, [], workshop.host, task)
-        with pytest.raises(Gone):
+        with pytest.raises(Refused, match="its process ended"):
             await server.until_ready()
         await server.close()
 
