@@ -47,7 +47,7 @@ def two_images() -> tuple[str, str]:
 
 MAPPED = """
 import sys
-from flytekit import ImageSpec, task, workflow
+from flytekit import ImageSpec, map_task, task, workflow
 
 
 def described() -> str:
@@ -69,6 +69,18 @@ def in_two() -> str:
 @workflow
 def mapped() -> tuple[str, str]:
     return in_one(), in_two()
+
+
+@task
+def anywhere(n: int) -> str:
+    return described()
+
+
+@workflow
+def overridden() -> tuple[str, list[str]]:
+    alone = anywhere(n=0).with_overrides(container_image="registry.example/one/train:1")
+    many = map_task(anywhere)(n=[0]).with_overrides(container_image="registry.example/two/train:1")
+    return alone, many
 
 
 @task(container_image="registry.example/elsewhere:1")
@@ -181,6 +193,10 @@ def test_images_run_where_flytelite_yaml_says(place: Any, tmp_path: Path) -> Non
     printed = there.run("mapped.py", "mapped")
     assert f"o0: str = 'first {one}'" in printed
     assert f"o1: str = 'second {two}'" in printed
+
+    printed = there.run("mapped.py", "overridden")
+    assert f"o0: str = 'first {one}'" in printed
+    assert f"second {two}" in printed
 
     printed = there.run("mapped.py", "needs_module", code=1)
     assert f"registry.example/elsewhere:1 ran in {sys.executable} (the environment that flytelite runs in)" in printed

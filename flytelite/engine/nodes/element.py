@@ -32,6 +32,7 @@ from flytelite.engine.nodes.progress import Progress
 from flytelite.engine.record import Note, UnsyncedFiles
 from flytelite.engine.run import Slot
 from flytelite.engine.tasks import results
+from flytelite.engine.tasks.node_overrides import as_overridden
 
 if TYPE_CHECKING:
     from flytelite.engine.nodes.array_report import ArrayReport
@@ -87,16 +88,17 @@ class Element:
 
     def _new_work(self) -> attempts.Work:
         node = self.node
+        overrides = node.array.node.task_node.overrides
         return attempts.Work(
             run=node.run,
-            template=self.template,
+            template=as_overridden(self.template, overrides),
             unique_id=naming.element_id(node.as_parent, self.index),
             attempt=self.attempt,
             inputs=self.inputs,
             inputs_file=node.inputs_file,
             output_directory=data.output_directory(node.output_directory / str(self.index), self.attempt),
             element=self.index,
-            overrides=node.array.node.task_node.overrides.resources,
+            overrides=overrides.resources,
         )
 
     async def run(self, places: asyncio.Semaphore | None) -> None:

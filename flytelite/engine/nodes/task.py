@@ -25,6 +25,7 @@ from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.engine.nodes.progress import Progress
 from flytelite.engine.record import Note
 from flytelite.engine.tasks import echo, results, task_types
+from flytelite.engine.tasks.node_overrides import as_overridden
 
 
 async def cached(node: NodeRun) -> Finished | None:
@@ -109,16 +110,17 @@ class Report:
         self.node = node
         self.template = template
         self.known = "intent" in node.note or "waiting" in node.note
+        overrides = node.node.task_node.overrides
         self.work = attempts.Work(
             run=node.run,
-            template=template,
+            template=as_overridden(template, overrides),
             unique_id=node.unique_id,
             attempt=node.attempt,
             inputs=lambda: node.inputs,
             inputs_file=node.inputs_file,
             output_directory=node.output_directory,
             recovered_checkpoint=str(node.note.get("checkpoint", "")),
-            overrides=node.node.task_node.overrides.resources,
+            overrides=overrides.resources,
         )
         self._progress = Progress(node.note)
         self._usage: struct_pb2.Struct | None = None
