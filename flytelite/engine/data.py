@@ -81,6 +81,12 @@ def output_directory(data_directory: Path, attempt: int) -> Path:
     return data_directory / str(attempt)
 
 
+def attempt_of(result: Path) -> int:
+    """The number of the attempt in whose output directory a file is."""
+    name = result.parent.name
+    return int(name) if name.isdecimal() else 0
+
+
 def raw_output_prefix(prefix: str, shard: str, generated_name: str) -> str:
     """Where that attempt writes offloaded data; ``prefix`` may be any URI."""
     return f"{prefix.rstrip('/')}/{shard}/{generated_name}"

@@ -25,11 +25,15 @@ _BASE36 = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 @dataclass(frozen=True)
 class Parent:
-    """The node that a level of nodes runs inside: its unique id and its attempt."""
+    """The node that a level of nodes runs inside: its unique id and its attempt.
+
+    ``before`` is the same node in the execution that this one recovers, where that had another id or attempt.
+    """
 
     unique_id: str
     attempt: int
     in_dynamic_chain: bool = False
+    before: Parent | None = None
 
 
 def fnv1a(data: bytes, bits: int) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
 
 from flyteidl.core import compiler_pb2, dynamic_job_pb2, identifier_pb2, literals_pb2, tasks_pb2
 from flyteidl.event import event_pb2
@@ -17,7 +18,6 @@ from flytelite.engine import data
 from flytelite.engine.events import NodePhase
 from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, NodeFailed, failed
 from flytelite.engine.level import Level, Library, run_level
-from flytelite.engine.naming import Parent
 from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.errors import FlyteError
 
@@ -35,7 +35,7 @@ async def run(node: NodeRun, template: tasks_pb2.TaskTemplate) -> Finished:
         node.note["dynamic"] = True
         node.advance(NodePhase.DYNAMIC_RUNNING, is_parent=True, task_node_metadata=_metadata(node, closure))
     node.slot.release()
-    parent = Parent(node.unique_id, node.attempt, in_dynamic_chain=True)
+    parent = replace(node.as_parent, in_dynamic_chain=True)
     level = Level(node.run, closure.primary, Library(closure), node.output_directory, parent, inside=node)
     level.failing_reason = FAILING
     try:

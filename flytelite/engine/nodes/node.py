@@ -128,7 +128,15 @@ class NodeRun:
     def as_parent(self) -> Parent:
         """This node as the parent of nodes inside it."""
         chained = self.parent is not None and self.parent.in_dynamic_chain
-        return Parent(self.unique_id, self.attempt, chained)
+        before = (self.id_before, int(self.note.get("attempt_before", self.attempt)))
+        same = before == (self.unique_id, self.attempt)
+        return Parent(self.unique_id, self.attempt, chained, None if same else Parent(*before))
+
+    @property
+    def id_before(self) -> str:
+        """The node's unique id in the execution that this one recovers."""
+        before = None if self.parent is None else self.parent.before
+        return self.unique_id if before is None else unique_node_id(before, self.node.id)
 
     @cached_property
     def template(self) -> tasks_pb2.TaskTemplate | None:

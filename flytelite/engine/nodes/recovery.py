@@ -38,7 +38,7 @@ def _old(node: NodeRun) -> node_execution_pb2.NodeExecution | None:
     execution = node.run.recovered_from
     if execution is None or node.node.id == END_NODE:
         return None
-    id = identifier_pb2.NodeExecutionIdentifier(node_id=node.unique_id, execution_id=execution)
+    id = identifier_pb2.NodeExecutionIdentifier(node_id=node.id_before, execution_id=execution)
     return node.services.view.node_execution(id)
 
 
@@ -86,6 +86,7 @@ async def _help(node: NodeRun, old: node_execution_pb2.NodeExecution) -> None:
     target = node.output_directory / data.FUTURES
     if await until_there_is_space(lambda: asyncio.to_thread(data.copy_file, Path(futures), target)):
         node.note["futures"] = True
+        node.note["attempt_before"] = data.attempt_of(Path(futures))
 
 
 async def _copy_inputs(node: NodeRun, old: node_execution_pb2.NodeExecution) -> bool:

@@ -9,6 +9,7 @@ FAILED = execution_pb2.WorkflowExecution.FAILED
 SOURCE = """
 from pathlib import Path
 from flytekit import current_context, dynamic, task, workflow
+from flytekit.exceptions.user import FlyteRecoverableException
 
 def ran(directory, what):
     with open(directory + "/ran", "a") as file:
@@ -55,6 +56,24 @@ def many(directory: str) -> list[int]:
 @workflow
 def dyn(directory: str) -> list[int]:
     return many(directory=directory)
+
+@workflow
+def within(directory: str, a: int) -> int:
+    return element(directory=directory, a=a)
+
+@dynamic(retries=1)
+def second_try(directory: str) -> list[int]:
+    ran(directory, "second_try")
+    if (Path(directory) / "ran").read_text().count("second_try") == 1:
+        raise FlyteRecoverableException("not yet")
+    first = within(directory=directory, a=0)
+    second = element(directory=directory, a=1)
+    first >> second
+    return [first, second]
+
+@workflow
+def dyn_again(directory: str) -> list[int]:
+    return second_try(directory=directory)
 """
 
 
@@ -106,4 +125,17 @@ def test_a_dynamic_task_is_not_asked_again(bench):
     assert ran(bench) == ["many", "element0", "element1", "element1"]
     lines = [line for line in bench.ledger.lines(bench.id) if line.startswith("n0")]
     assert lines[:2] == ["n0 RUNNING", "n0 DYNAMIC_RUNNING"]
+    assert "n0-0-dn0 RECOVERED" in lines
+
+
+def test_what_a_later_attempt_of_a_dynamic_task_asked_for_is_taken_over(bench):
+    assert bench.run(SOURCE, "dyn_again", inputs={"directory": str(bench.directory)}).phase == FAILED
+    lines = bench.ledger.lines(bench.id)
+    assert "n0-1-dn0 SUCCEEDED" in [" ".join(line.split()[:2]) for line in lines]
+    (bench.directory / "go").touch()
+    closure = recover(bench, "dyn_again")
+    assert closure.phase == SUCCEEDED, closure
+    assert bench.outputs() == {"o0": "[0,1]"}
+    assert ran(bench) == ["second_try", "second_try", "element0", "element1", "element1"]
+    lines = bench.ledger.lines(bench.id)
     assert "n0-0-dn0 RECOVERED" in lines
