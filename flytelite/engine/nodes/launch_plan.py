@@ -27,7 +27,7 @@ async def run(node: NodeRun) -> Finished:
     id = node.run.id
     name = child_execution_name(id.name, node.unique_id, node.attempt)
     child = identifier_pb2.WorkflowExecutionIdentifier(project=id.project, domain=id.domain, name=name)
-    _launch(node, name)
+    _launch(node, child)
     node.fields["workflow_node_metadata"] = event_pb2.WorkflowNodeMetadata(execution_id=child)
     node.advance(NodePhase.RUNNING)
     try:
@@ -43,12 +43,12 @@ async def run(node: NodeRun) -> Finished:
     return Finished(outputs, node.outputs_file)
 
 
-def _launch(node: NodeRun, name: str) -> None:
+def _launch(node: NodeRun, child: identifier_pb2.WorkflowExecutionIdentifier) -> None:
     try:
-        node.services.sink.create_execution(_request(node, name))
-    except AlreadyExists:
-        return  # an earlier engine, or an earlier pass, made it
+        node.services.sink.create_execution(_request(node, child.name))
     except FlyteError as error:
+        if isinstance(error, AlreadyExists) and node.services.view.execution(child) is not None:
+            return  # an earlier engine made it; a launch plan that may not run again at present has the same code
         launch_plan = node.node.workflow_node.launchplan_ref.name
         if error.code in _SYSTEM_CODES:
             message = (

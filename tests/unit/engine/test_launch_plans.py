@@ -7,7 +7,7 @@ from flyteidl.admin import common_pb2
 from flyteidl.core import execution_pb2
 from flyteidl.event import event_pb2
 
-from flytelite.errors import Internal, InvalidArgument
+from flytelite.errors import AlreadyExists, Internal, InvalidArgument
 
 SUCCEEDED = execution_pb2.WorkflowExecution.SUCCEEDED
 FAILED = execution_pb2.WorkflowExecution.FAILED
@@ -136,6 +136,12 @@ def test_the_end_of_an_execution_ends_what_its_eager_tasks_started(bench, how):
             Internal("no memory"),
             "SYSTEM",
             "[SystemError] failed to launch workflow [plan], system error, caused by: no memory",
+        ),
+        (
+            AlreadyExists("concurrency limit (1) reached for launch plan plan; skipping execution"),
+            "USER",
+            "[UserError] failed to launch workflow, caused by: "
+            "concurrency limit (1) reached for launch plan plan; skipping execution",
         ),
     ],
 )
