@@ -133,6 +133,14 @@ class NodeRun:
         return Parent(self.unique_id, self.attempt, chained, None if same else Parent(*before))
 
     @property
+    def handles_failure(self) -> bool:
+        """Whether this is a failure node, or inside of one."""
+        template = self.level.workflow.template
+        if template.HasField("failure_node") and template.failure_node.id == self.node.id:
+            return True
+        return self.enclosing is not None and self.enclosing.handles_failure
+
+    @property
     def id_before(self) -> str:
         """The node's unique id in the execution that this one recovers."""
         before = None if self.parent is None else self.parent.before

@@ -36,7 +36,8 @@ async def recovered(node: NodeRun) -> Finished | None:
 
 def _old(node: NodeRun) -> node_execution_pb2.NodeExecution | None:
     execution = node.run.recovered_from
-    if execution is None or node.node.id == END_NODE:
+    # A failure node has another failure to handle, also where it succeeded before; FlytePropeller takes it over.
+    if execution is None or node.node.id == END_NODE or node.handles_failure:
         return None
     id = identifier_pb2.NodeExecutionIdentifier(node_id=node.id_before, execution_id=execution)
     return node.services.view.node_execution(id)

@@ -39,6 +39,19 @@ def wf(directory: str) -> str:
     return bad(directory=directory, a=inner(directory=directory))
 
 @task
+def note(directory: str, what: str) -> None:
+    ran(directory, what)
+
+@workflow
+def clean_up(directory: str, a: int) -> int:
+    note(directory=directory, what="cleaned")
+    return a
+
+@workflow(on_failure=clean_up)
+def guarded(directory: str, a: int = 1) -> str:
+    return bad(directory=directory, a=a)
+
+@task
 def element(directory: str, a: int) -> int:
     ran(directory, f"element{a}")
     if a == 1 and not Path(directory + "/go").exists():
@@ -77,10 +90,10 @@ def dyn_again(directory: str) -> list[int]:
 """
 
 
-def recover(bench, name):
+def recover(bench, name, **more):
     old = bench.id
     metadata = admin.ExecutionMetadata(mode=admin.ExecutionMetadata.RECOVERED, reference_execution=old)
-    inputs = bench.literals(directory=str(bench.directory))
+    inputs = bench.literals(directory=str(bench.directory), **more)
     bench.id = bench.ledger.create("again", bench.closures[f"flow.{name}"], inputs, metadata=metadata)
     return bench.go(bench.id)
 
@@ -139,3 +152,10 @@ def test_what_a_later_attempt_of_a_dynamic_task_asked_for_is_taken_over(bench):
     assert ran(bench) == ["second_try", "second_try", "element0", "element1", "element1"]
     lines = bench.ledger.lines(bench.id)
     assert "n0-0-dn0 RECOVERED" in lines
+
+
+def test_a_failure_is_handled_again(bench):
+    assert bench.run(SOURCE, "guarded", inputs={"directory": str(bench.directory), "a": 1}).phase == FAILED
+    assert recover(bench, "guarded", a=1).phase == FAILED
+    assert ran(bench) == ["bad", "cleaned", "bad", "cleaned"]
+    assert not [line for line in bench.ledger.lines(bench.id) if line.startswith("fn0") and "RECOVERED" in line]
