@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from flyteidl.admin import node_execution_pb2
-from flyteidl.core import execution_pb2
+from flyteidl.core import execution_pb2, identifier_pb2
+from flyteidl.event import event_pb2
 
 from flytelite.engine import notes, plugins
-from flytelite.engine.events import NODE_TERMINAL, TASK_TERMINAL, NodePhase, TaskPhase, node_event, task_event
+from flytelite.engine.events import (
+    NODE_TERMINAL,
+    TASK_TERMINAL,
+    NodePhase,
+    TaskPhase,
+    aborted_if_begun,
+    node_event,
+    task_event,
+)
 from flytelite.engine.nodes.caching import give_back
 from flytelite.engine.record import Event, Note
 from flytelite.engine.run import Run
@@ -21,8 +30,27 @@ from flytelite.engine.run import Run
 
 async def abort_all(run: Run, reason: str) -> None:
     """End all processes and child executions of unfinished nodes, then record the aborts, children before parents."""
-    view, sink = run.services.view, run.services.sink
-    unfinished = [node for node in view.node_executions(run.id) if node.closure.phase not in NODE_TERMINAL]
+    await _abort(run, run.services.view.node_executions(run.id), reason)
+
+
+async def abort_left_over(run: Run, ids: Iterable[identifier_pb2.NodeExecutionIdentifier], reason: str) -> None:
+    """The same of these nodes and of what is inside of them, which an earlier engine began and nobody takes up."""
+    await _abort(run, [node for id in ids for node in _with_inner(run, id)], reason)
+
+
+def _with_inner(run: Run, id: identifier_pb2.NodeExecutionIdentifier) -> Iterator[node_execution_pb2.NodeExecution]:
+    """A node that has not ended, and after it all that is inside of it."""
+    node = run.services.view.node_execution(id)
+    if node is None or node.closure.phase in NODE_TERMINAL:
+        return
+    yield node
+    for child in run.services.view.children(id):
+        yield from _with_inner(run, child.id)
+
+
+async def _abort(run: Run, nodes: Iterable[node_execution_pb2.NodeExecution], reason: str) -> None:
+    sink = run.services.sink
+    unfinished = [node for node in nodes if node.closure.phase not in NODE_TERMINAL]
     intents = [note["intent"] for node in unfinished for note in _notes(run, node).values() if "intent" in note]
     await asyncio.gather(*(plugins.end(run, intent) for intent in intents))
     for node in reversed(unfinished):
@@ -64,7 +92,7 @@ def _events(run: Run, node: node_execution_pb2.NodeExecution, reason: str) -> It
                 task_type=task.closure.task_type,
                 input_uri=task.input_uri,
                 logs=task.closure.logs,
-                metadata=task.closure.metadata,
+                metadata=_with_elements_aborted(task.closure.metadata),
             )
     error = execution_pb2.ExecutionError(code="NodeAborted", message=reason)
     yield node_event(
@@ -76,3 +104,12 @@ def _events(run: Run, node: node_execution_pb2.NodeExecution, reason: str) -> It
         spec_node_id=node.metadata.spec_node_id,
         input_uri=node.input_uri or None,
     )
+
+
+def _with_elements_aborted(metadata: event_pb2.TaskExecutionMetadata) -> event_pb2.TaskExecutionMetadata:
+    """Of an array's task execution: the elements that had begun and not ended are aborted with it."""
+    told = event_pb2.TaskExecutionMetadata()
+    told.CopyFrom(metadata)
+    for element in told.external_resources:
+        element.phase = aborted_if_begun(element.phase)
+    return told

@@ -37,6 +37,11 @@ NODE_TERMINAL = frozenset(
 TASK_TERMINAL = frozenset({TaskPhase.SUCCEEDED, TaskPhase.FAILED, TaskPhase.ABORTED})
 
 
+def aborted_if_begun(phase: int) -> int:
+    """The last phase of an array's element whose array has ended."""
+    return phase if phase in TASK_TERMINAL or phase == TaskPhase.UNDEFINED else TaskPhase.ABORTED
+
+
 def timestamp(at: float) -> timestamp_pb2.Timestamp:
     """Seconds since the epoch as a message, to the microsecond."""
     microseconds = round(at * 1_000_000)

@@ -21,7 +21,7 @@ from flytelite.engine.events import NodePhase
 from flytelite.engine.failures import SYSTEM, USER, NodeFailed, NodeTimedOut, execution_error, failed
 from flytelite.engine.naming import END_NODE, START_NODE, Parent, unique_node_id
 from flytelite.engine.run import AUTO_ABORT, Run
-from flytelite.engine.waiting import end_all
+from flytelite.engine.waiting import end_all, persistently
 
 if TYPE_CHECKING:
     from flytelite.engine.nodes.node import NodeRun
@@ -109,8 +109,10 @@ class Level:
 
     @property
     def abort_reason(self) -> str:
-        """Why a node of this level is aborted: somebody's wish, a failure in the level, or one outside of it."""
-        return self.run.reason(AUTO_ABORT if self.failure is None else self.failing_reason)
+        """Why a node of this level is aborted: a node that it is inside of is late, or somebody's wish, or a failure in
+        the level, or one outside of it."""
+        late = None if self.inside is None else self.inside.late_reason
+        return late or self.run.reason(AUTO_ABORT if self.failure is None else self.failing_reason)
 
     async def ending(self) -> None:
         """Wait to be cancelled: a node of this level failed, so all others are about to be."""
@@ -206,6 +208,7 @@ async def _run_nodes(level: Level) -> literals_pb2.LiteralMap:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         await end_all(tasks)
+        await _end_left_over(level)
     for task in tasks:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, NodeFailed | NodeTimedOut):
@@ -213,6 +216,18 @@ async def _run_nodes(level: Level) -> literals_pb2.LiteralMap:
     if level.failure is not None:
         raise NodeFailed(level.failure)
     return level.outputs(END_NODE) or literals_pb2.LiteralMap()
+
+
+async def _end_left_over(level: Level) -> None:
+    """End what an earlier engine left running of nodes that were cancelled before they had taken it up."""
+    from flytelite.engine.aborting import abort_left_over
+
+    run = level.run
+    if run.stopping or not run.resumed:
+        return
+    names = [unique_node_id(level.parent, node.id) for node in level.workflow.template.nodes]
+    ids = [NodeExecutionIdentifier(node_id=name, execution_id=run.id) for name in names]
+    await persistently(asyncio.ensure_future(abort_left_over(run, ids, level.abort_reason)))
 
 
 async def _member(level: Level, node: workflow_pb2.Node, run: RunNode) -> NodeResult:

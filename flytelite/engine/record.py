@@ -96,6 +96,9 @@ class ReadView(Protocol):
     def node_executions(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> list[node_execution_pb2.NodeExecution]:
         """Every node execution of the execution, nested ones too, in the order they were created."""
 
+    def children(self, id: identifier_pb2.NodeExecutionIdentifier) -> list[node_execution_pb2.NodeExecution]:
+        """The node executions directly inside of a node, in the order they were created."""
+
     def task_executions(self, id: identifier_pb2.NodeExecutionIdentifier) -> list[task_execution_pb2.TaskExecution]:
         """The attempts of a node, by retry_attempt."""
 

@@ -14,6 +14,7 @@ from flytelite.engine import data
 from flytelite.engine.admission import Admission
 from flytelite.engine.connectors.registry import Connectors
 from flytelite.engine.environments.choice import Environments
+from flytelite.engine.events import WorkflowPhase
 from flytelite.engine.executors.interface import Executor
 from flytelite.engine.record import EventSink, Launch, ReadView
 from flytelite.engine.secrets.grants import Secrets
@@ -135,6 +136,11 @@ class Run:
         self.raw_prefix: str = (
             launch.spec.raw_output_data_config.output_location_prefix or services.settings.raw_data_prefix
         )
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier engine had begun it."""
+        return self.launch.phase not in (WorkflowPhase.UNDEFINED, WorkflowPhase.QUEUED)
 
     @property
     def aborting(self) -> bool:

@@ -90,6 +90,10 @@ class EngineRecord:
         """Nested ones too, in the order they were created."""
         return self._control_plane.node_executions.of_execution(id)
 
+    def children(self, id: identifier_pb2.NodeExecutionIdentifier) -> list[node_execution_pb2.NodeExecution]:
+        """Those directly inside of a node, in the order they were created."""
+        return self._control_plane.node_executions.children(id.execution_id, id.node_id)
+
     def task_executions(self, id: identifier_pb2.NodeExecutionIdentifier) -> list[task_execution_pb2.TaskExecution]:
         """By retry_attempt."""
         return self._control_plane.task_executions.of_node(id)

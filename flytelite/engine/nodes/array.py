@@ -19,7 +19,7 @@ from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, NodeFailed, executi
 from flytelite.engine.nodes.array_report import ArrayReport
 from flytelite.engine.nodes.element import Element
 from flytelite.engine.nodes.node import Finished, NodeRun, whole_inputs
-from flytelite.engine.waiting import end_all
+from flytelite.engine.waiting import end_all, persistently
 
 NONE = literals_pb2.Literal(scalar=literals_pb2.Scalar(none_type=literals_pb2.Void()))
 
@@ -90,6 +90,7 @@ async def _run_elements(node: NodeRun, elements: Sequence[Element], report: Arra
     finally:
         report.ending()
         await end_all(tasks)
+        await persistently(asyncio.gather(*(one.end_left_over() for one in elements)))
     for task in tasks:
         if not task.cancelled():
             task.result()

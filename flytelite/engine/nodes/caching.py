@@ -15,7 +15,7 @@ from flyteidl.core import catalog_pb2, identifier_pb2, interface_pb2, literals_p
 from flyteidl.event import event_pb2
 
 from flytelite.engine.catalog import Artifact, Catalog, Key, NoCacheVersion, key_of, reservation_bell
-from flytelite.engine.failures import SYSTEM, failed
+from flytelite.engine.failures import SYSTEM, NodeFailed, failed
 from flytelite.engine.naming import generated_name
 from flytelite.engine.record import Note
 from flytelite.engine.run import Run, Slot
@@ -88,7 +88,12 @@ class Caching:
                     await asyncio.wait_for(bell.wait(), holder.expires_in)
                 await slot.take()
                 continue
-            found = await self.lookup()
+            try:
+                found = await self.lookup()
+            except (asyncio.CancelledError, NodeFailed):
+                if not self.run.stopping:
+                    self.release()
+                raise
             if found is not None:
                 self.release()
             return found

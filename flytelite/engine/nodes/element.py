@@ -14,7 +14,7 @@ from google.protobuf import struct_pb2
 from flytelite.engine import attempts, data, naming, notes, plugins
 from flytelite.engine.attempts import SUBMITTED
 from flytelite.engine.catalog import Artifact
-from flytelite.engine.events import TASK_TERMINAL, TaskPhase, usage
+from flytelite.engine.events import TASK_TERMINAL, TaskPhase, aborted_if_begun, usage
 from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.failures import (
     NodeFailed,
@@ -165,15 +165,21 @@ class Element:
             cache = self._caching
             if cache.serialized:
                 # In an array who waits keeps its place.
+                self._note_reservation(cache.reservation)
                 if "intent" not in self.note and (found := await cache.reserve(Slot(None))) is not None:
                     await self._use(found)
                     return
-                self.note["reservation"] = cache.reservation
             try:
                 over = await self._once(allowed)
             finally:
                 if cache.serialized and not self.node.run.stopping:
                     cache.release()
+
+    def _note_reservation(self, reservation: Note) -> None:
+        """Before it is taken: an engine that is killed leaves to the next one to give it back."""
+        if self.note.get("reservation") != reservation:
+            self.note["reservation"] = reservation
+            self.node.services.sink.emit(notes={self.key: self.note})
 
     async def _once(self, allowed: int) -> bool:
         """One attempt; whether it was the last one."""
@@ -227,6 +233,16 @@ class Element:
                 self.node.services.sink.emit(notes={self.key: self.note})
         elif self.phase != TaskPhase.UNDEFINED:
             self._change(TaskPhase.ABORTED)
+
+    async def end_left_over(self) -> None:
+        """End what an earlier engine left running of the element, if it was cancelled before it had taken that up."""
+        if self.node.run.stopping or aborted_if_begun(self.phase) == self.phase:
+            return
+        if "intent" in self.note:
+            await plugins.end(self.node.run, self.note["intent"])
+        if "reservation" in self.note:
+            caching.give_back(self.node.run, self.note["reservation"])
+        self._change(TaskPhase.ABORTED)
 
     def queued(self, intent: Note | None, *remarks: str, reason: str = SUBMITTED, version: int = 0) -> None:
         """The current attempt exists; what is remarked of it is in its log."""

@@ -112,7 +112,9 @@ def _abort(run: NodeRun) -> None:
     if run.run.stopping:
         run.drop_pending()
         return
-    if run.phase != NodePhase.UNDEFINED:
+    if run.run.resumed and run.recorded is not None:
+        run.emit()  # an earlier engine began it, and perhaps this one had not taken it up: the level ends it
+    elif run.phase != NodePhase.UNDEFINED:
         error = execution_pb2.ExecutionError(code="NodeAborted", message=run.abort_reason)
         run.advance(NodePhase.ABORTED, error=error)
 

@@ -156,12 +156,15 @@ class NodeRun:
     @property
     def abort_reason(self) -> str:
         """Why this node is being aborted: a node that it is inside of is late, or what its level says."""
-        above = self.enclosing
-        while above is not None:
-            if above.deadline is not None and above.deadline.limit.expired():
-                return above.deadline.reason
-            above = above.enclosing
-        return self.level.abort_reason
+        late = None if self.enclosing is None else self.enclosing.late_reason
+        return late or self.level.abort_reason
+
+    @property
+    def late_reason(self) -> str | None:
+        """Why what is inside of this node is ended, if this node or one that it is inside of is late."""
+        if self.deadline is not None and self.deadline.limit.expired():
+            return self.deadline.reason
+        return None if self.enclosing is None else self.enclosing.late_reason
 
     def now(self) -> float:
         """The time, never earlier than it was before for this node."""

@@ -45,6 +45,9 @@ async def reserved(node: NodeRun) -> Finished | None:
     template = node.template
     if template is None or not (cache := _caching(node, template)).serialized:
         return None
+    # Noted before it is taken: an engine that is killed leaves to the next one to give it back.
+    node.note["reservation"] = cache.reservation
+    node.emit()
     found = await cache.reserve(node.slot)
     return None if found is None else await _use(node, found)
 

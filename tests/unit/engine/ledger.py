@@ -29,6 +29,7 @@ class Ledger:
         "launches",
         "executions",
         "nodes",
+        "parents",
         "tasks",
         "notes",
         "artifacts",
@@ -44,6 +45,7 @@ class Ledger:
         self.launches: dict[bytes, Launch] = {}
         self.executions: dict[bytes, execution_pb2.Execution] = {}
         self.nodes: dict[bytes, node_execution_pb2.NodeExecution] = {}
+        self.parents: dict[bytes, bytes] = {}
         self.tasks: dict[bytes, task_execution_pb2.TaskExecution] = {}
         self.notes: dict[str, dict] = {}
         self.artifacts: dict[tuple, object] = {}
@@ -138,6 +140,9 @@ class Ledger:
     def node_executions(self, id):
         return [node for node in self.nodes.values() if node.id.execution_id == id]
 
+    def children(self, id):
+        return [node for key, node in self.nodes.items() if self.parents.get(key) == key_of(id)]
+
     def task_executions(self, id):
         return [task for task in self.tasks.values() if task.id.node_execution_id == id]
 
@@ -164,7 +169,9 @@ class Ledger:
         return self.artifacts[key_of(dataset), tag].id
 
     def reserve(self, dataset, tag, owner):
-        return ReservationHolder(self.reservations.setdefault((key_of(dataset), tag), owner))
+        holder = ReservationHolder(self.reservations.setdefault((key_of(dataset), tag), owner))
+        self._look()
+        return holder
 
     def release(self, dataset, tag, owner):
         if self.reservations.get((key_of(dataset), tag)) == owner:
@@ -185,6 +192,9 @@ class Ledger:
                 self.notes.pop(key, None)
             else:
                 self.notes[key] = dict(note)
+        self._look()
+
+    def _look(self):
         for waiting in list(self._waiters):
             if waiting[0]():
                 self._waiters.remove(waiting)
@@ -235,6 +245,7 @@ class Ledger:
                     node_id=event.parent_node_metadata.node_id, execution_id=event.id.execution_id
                 )
                 assert key_of(parent) in self.nodes, f"{event.id.node_id} has no parent {parent.node_id}"
+                self.parents[key_of(event.id)] = key_of(parent)
         elif node.closure.phase == event.phase:
             return False
         if node.closure.phase in NODE_TERMINAL:
