@@ -208,7 +208,11 @@ def identity(token: str) -> list[tuple[str, object]]:
 def write_exit(  # noqa: PLR0917  the parts of one record
     directory: str, token: str, started: float, ended: float, status: int, usage: resource.struct_rusage
 ) -> None:
-    """The exit record; ``status`` and ``usage`` are as os.wait4 returns them."""
+    """The exit record; ``status`` and ``usage`` are as os.wait4 returns them.
+
+    Tasks fill disks, so this may find a full one, and whoever writes it may have other tasks to attend: it raises
+    nothing, and takes the place that the record of the process has. Where that fails too the attempt counts as lost.
+    """
     code = os.waitstatus_to_exitcode(status)
     lines = [
         ("token", token),
@@ -219,7 +223,21 @@ def write_exit(  # noqa: PLR0917  the parts of one record
         ("peak_memory", usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)),
         ("cpu_time", usage.ru_utime + usage.ru_stime),
     ]
-    write(directory, EXIT, lines)
+    try:
+        write(directory, EXIT, lines)
+    except OSError:
+        try:
+            overwrite(directory, lines)
+        except OSError:
+            pass
+
+
+def overwrite(directory: str, lines: list[tuple[str, object]]) -> None:
+    """Make the exit record of the record of the process, which takes no space that this does not have already."""
+    with open(f"{directory}/{PROCESS}", "r+") as file:
+        file.write("".join(f"{key} {value}\n" for key, value in lines))
+        file.truncate()
+    os.replace(f"{directory}/{PROCESS}", f"{directory}/{EXIT}")
 
 
 def attend(directory: str, token: str, task: Task, become: Callable[[], object]) -> None:
@@ -231,7 +249,10 @@ def attend(directory: str, token: str, task: Task, become: Callable[[], object])
         task.end()
     started = time.time()
     task.run(become)
-    write(directory, PROCESS, [*who, ("task_pid", task.pid), ("task_start_time", start_time(task.pid))])
+    try:
+        write(directory, PROCESS, [*who, ("task_pid", task.pid), ("task_start_time", start_time(task.pid))])
+    except OSError:
+        pass  # the disk is full; who has been started goes on
     if task.ending:
         task.end()
     _, status, usage = os.wait4(task.pid, 0)

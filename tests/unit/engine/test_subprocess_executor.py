@@ -118,6 +118,22 @@ def test_cancel_before_the_shim_is_up(tmp_path):
     run(main())
 
 
+def test_an_end_that_cannot_be_written_takes_the_place_of_the_processs_record(tmp_path):
+    """As on a full disk, which refuses what is new."""
+    code = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\nraise SystemExit(3)"
+
+    async def main():
+        attempt = await SubprocessExecutor().start(tmp_path, "t1", python(tmp_path, code))
+        await holds(lambda: "task_pid" in read_record(tmp_path / shim.PROCESS))
+        (tmp_path / f".{shim.EXIT}").mkdir()
+        (tmp_path / "go").touch()
+        outcome = await attempt.wait()
+        assert (outcome.exit_code, outcome.lost) == (3, False)
+        assert (tmp_path / "task.log").read_text() == ""
+
+    run(main())
+
+
 def test_another_engine_adopts_a_running_attempt(tmp_path):
     code = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\n"
 

@@ -78,6 +78,31 @@ def test_a_killed_waiter_is_a_lost_attempt_and_its_task_ends(forks, workshop, un
     forks.runner.run(main())
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_an_end_that_cannot_be_written_costs_no_other_attempt(forks, workshop, until, left):
+    """As on a full disk: then the record of the process becomes the exit record."""
+
+    async def main():
+        go = workshop.root / "go"
+        full, other = workshop.bench("hold", str(go)), workshop.bench("hold", str(workshop.root / "later"))
+        attempts = [await forks.executor.start(one.directory, "t", one.command) for one in (full, other)]
+        await until(lambda: all((one.work / "running").exists() for one in (full, other)))
+        pids = {read_record(one.directory / shim.PROCESS)["pid"] for one in (full, other)}
+        assert len(pids) == 1
+        (full.directory / f".{shim.EXIT}").mkdir()
+        if not left:
+            (full.directory / shim.PROCESS).unlink()
+        go.touch()
+        first = await attempts[0].wait()
+        (workshop.root / "later").touch()
+        second = await attempts[1].wait()
+        return first.lost, first.exit_code, second.lost, second.exit_code
+
+    lost, code, *other = forks.runner.run(main())
+    assert other == [False, 0]
+    assert (lost, code) == (False, 0) if left else lost
+
+
 def test_the_death_of_the_fork_server_harms_no_attempt_and_stops_no_new_one(forks, workshop, until):
     async def main(server):
         go = workshop.root / "go"
