@@ -203,7 +203,8 @@ def _attempts(executions: list[task_execution_pb2.TaskExecution]) -> Attempts:
     if not executions:
         return Attempts()
     last = executions[-1]
-    items = last.closure.metadata.external_resources
+    parts = sorted(last.closure.metadata.external_resources, key=lambda part: part.retry_attempt)
+    items = {part.index: part for part in parts}.values()  # of each item its last attempt
     failed = [item for item in items if item.phase == execution_pb2.TaskExecution.FAILED]
     failure_logs = [path for part in failed or [last.closure] for path in _paths(part.logs)]
     usages = [dict(info) for execution in executions for info in _infos(execution.closure) if "cpu_seconds" in info]

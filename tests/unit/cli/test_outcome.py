@@ -163,6 +163,23 @@ def test_an_ended_node_is_asked_for_its_attempts_once() -> None:
     assert recorded.asked == []
 
 
+def test_an_item_of_a_map_task_counts_once_however_often_it_was_tried() -> None:
+    class Mapped(Recorded):
+        def task_executions(self, id: Any) -> list[Any]:
+            execution = task_execution_pb2.TaskExecution()
+            phases = core_execution_pb2.TaskExecution
+            for index, attempt, phase in ((0, 0, phases.FAILED), (0, 1, phases.SUCCEEDED), (1, 0, phases.FAILED)):
+                part = execution.closure.metadata.external_resources.add(
+                    index=index, retry_attempt=attempt, phase=phase
+                )
+                part.logs.add(name="log file", uri=f"file:///logs/{index}/{attempt}.log")
+            return [execution]
+
+    first = NodeReader(Mapped()).read(EXECUTION)[0]  # type: ignore[arg-type]
+    assert first.attempts.items == (1, 2)
+    assert first.attempts.failure_log == "/logs/1/0.log"
+
+
 def test_a_failure_is_told_where_it_began(nodes: tuple[NodeView, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert [node.key for node in failed_leaves(nodes)] == ["run/n1-0-n0"]
     execution = execution_pb2.Execution()
