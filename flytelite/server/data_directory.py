@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from flytelite.errors import FailedPrecondition, FlyteError
 CONFIG_FILE = "config.yaml"
 SERVER_FILE = "server.json"
 _CONFIG_START = "admin:\n  endpoint: dns:///"
+_MISREAD = re.compile(r"%[0-9a-fA-F]{2}|[*?\[]|::")
+"""What flytekit and fsspec take for an escape, a pattern or a chain of file systems."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,10 @@ class DataDirectory:
     def prepare(self) -> None:
         """Make the directory and have git ignore it.
 
-        Raises FailedPrecondition when it cannot be written, or has another program's ``config.yaml``.
+        Raises FailedPrecondition when it cannot be written, has another program's ``config.yaml``, or has a path that
+        no address of data can begin with.
         """
+        self._check_path()
         try:
             if self._is_of_others():
                 raise FailedPrecondition(
@@ -60,6 +65,23 @@ class DataDirectory:
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
             raise unwritable(self.path, error) from error
+
+    def _check_path(self) -> None:
+        """With such a path tasks would run, and fail or hand on wrong addresses as soon as files are concerned."""
+        text = str(self.path)
+        found = _MISREAD.search(text)
+        if found:
+            raise FailedPrecondition(
+                f"the data directory {text} cannot be one: flytekit takes {found[0]!r} in addresses of data for "
+                "something else; choose another with --data-dir"
+            )
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise FailedPrecondition(
+                f"the data directory {text} cannot be one: its path is no UTF-8, as addresses of data are; "
+                "choose another with --data-dir"
+            ) from error
 
     def announce(self) -> Running:
         """Write flytectl's config file and ``server.json`` for the address in the settings."""
