@@ -98,7 +98,7 @@ class Settings:
     @property
     def secrets(self) -> Path:
         """Where the values of secrets are kept (docs/secrets.md)."""
-        return Path(self.secrets_dir).expanduser().absolute() if self.secrets_dir else self.data_dir / "secrets"
+        return Path(self.secrets_dir).absolute() if self.secrets_dir else self.data_dir / "secrets"
 
     @property
     def raw_data_prefix(self) -> str:
@@ -139,9 +139,20 @@ def load(
     # One spelling of the directory: URIs of data are built from it and handed to clients.
     return replace(
         settings,
-        data_dir=settings.data_dir.expanduser().resolve(),
-        environments=settings.environments.expanduser().absolute(),
+        data_dir=_at_home(settings.data_dir, "data_dir").resolve(),
+        environments=_at_home(settings.environments, "environments").absolute(),
+        secrets_dir=str(_at_home(Path(settings.secrets_dir), "secrets_dir")) if settings.secrets_dir else "",
     )
+
+
+def _at_home(path: Path, name: str) -> Path:
+    """The path with a home directory in the place of ``~``: flytekit too does not run for whom has none."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InvalidArgument(
+            f"setting {name} is {path}, and there is no such home directory; set HOME, or write the path out"
+        ) from error
 
 
 def _from_file(path: Path) -> Mapping[str, Any]:
@@ -196,7 +207,7 @@ def _convert(name: str, value: Any, source: str, directory: Path) -> Any:
         if name in _CHOICES and value not in _CHOICES[name]:
             raise ValueError(f"it is one of {', '.join(_CHOICES[name])}")
         return str(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is said of ~ without a home directory
         raise InvalidArgument(f"setting {name} from {source} has an unusable value {value!r}: {error}") from error
 
 

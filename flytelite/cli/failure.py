@@ -60,5 +60,7 @@ def sentence_of(error: Exception, verbose: bool) -> str:
         return error.message
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE and error.filename:
         return f"{error.filename} cannot be used: {error.strerror}"
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, in flytekit's own words too
+        return "there is no such home directory; set HOME, or write paths out instead of beginning them with ~"
     hint = "" if verbose else "; --verbose shows where"
     return f"this is a bug in flytelite: {type(error).__name__}: {error}{hint}"

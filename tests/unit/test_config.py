@@ -53,9 +53,20 @@ def test_an_unusable_value_is_named_with_its_source(tmp_path: Path, variable: st
     assert reason in refused.value.message
 
 
+@pytest.mark.parametrize("name", ["data_dir", "environments", "secrets_dir"])
+def test_a_home_directory_that_nobody_knows_is_said_so(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"{name} is ~nobody-here/x.*set HOME"):
+        config.load({}, {f"FLYTELITE_{name.upper()}": "~nobody-here/x"}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("colour: blue", "unknown settings: colour"), ("- a list", "a mapping"), ("port: [", "cannot be read")],
+    [
+        ("images: {a: {venv: ~nobody-here/x}}", "images.*home directory"),
+        ("colour: blue", "unknown settings: colour"),
+        ("- a list", "a mapping"),
+        ("port: [", "cannot be read"),
+    ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "flytelite.yaml").write_text(text)
