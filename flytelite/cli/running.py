@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from flytelite.cli.failure import Failure
 from flytelite.server.data_directory import SERVER_FILE, Running, process_start_time
 
 
@@ -43,7 +44,20 @@ def is_alive(running: Running) -> bool:
 
 
 def stop(running: Running, seconds: float) -> bool:
-    """Ask the server to stop and wait for its end; False when it still runs after that many seconds."""
+    """Ask the server to stop and wait for its end; False when it still runs after that many seconds.
+
+    Raises Failure when it is another user's.
+    """
+    try:
+        return _stop(running, seconds)
+    except PermissionError as error:
+        raise Failure(
+            f"the server (process {running.pid}) is another user's, who alone can stop it; "
+            "--port and --data-dir choose others for one of your own"
+        ) from error
+
+
+def _stop(running: Running, seconds: float) -> bool:
     if not hasattr(os, "pidfd_open"):
         return _stop_by_kqueue(running, seconds)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,30 @@ def test_it_is_found_until_it_has_ended(child: subprocess.Popen[bytes], tmp_path
 @pytest.mark.parametrize("child", [DEAF], indirect=True)
 def test_one_that_does_not_listen_is_said_so(child: subprocess.Popen[bytes]) -> None:
     assert not stop(running(child), 0.2)
+    assert child.poll() is None
+
+
+AS_NOBODY = """
+import json, os, sys
+from flytelite.cli.failure import Failure
+from flytelite.cli.running import is_alive, stop
+from flytelite.server.data_directory import Running
+server = Running(*json.loads(sys.argv[1]))
+os.setuid(65534)
+assert is_alive(server)
+try:
+    stop(server, 10)
+except Failure as failure:
+    print(failure.sentence)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("child", [POLITE], indirect=True)
+def test_another_users_is_said_so(child: subprocess.Popen[bytes]) -> None:
+    argument = json.dumps(list(asdict(running(child)).values()))
+    asked = subprocess.run([sys.executable, "-c", AS_NOBODY, argument], capture_output=True, text=True, check=True)
+    assert f"process {child.pid}) is another user's" in asked.stdout
     assert child.poll() is None
 
 
