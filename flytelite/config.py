@@ -108,8 +108,9 @@ class Settings:
     @property
     def authority(self) -> str:
         """host:port as a client on this machine would write it."""
-        host = "localhost" if self.host in LOOPBACK or self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
-        return f"{host}:{self.port}"
+        # Not for ::1, which is not what localhost means everywhere.
+        host = "localhost" if self.host in (*LOOPBACK - {"::1"}, "0.0.0.0", "::") else self.host  # noqa: S104
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 def load(

@@ -53,6 +53,21 @@ def test_an_unusable_value_is_named_with_its_source(tmp_path: Path, variable: st
     assert reason in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [
+        ("127.0.0.1", "localhost:7"),
+        ("0.0.0.0", "localhost:7"),
+        ("::", "localhost:7"),
+        ("::1", "[::1]:7"),
+        ("fd00::1", "[fd00::1]:7"),
+        ("10.0.0.1", "10.0.0.1:7"),
+    ],
+)
+def test_the_address_is_one_that_clients_reach(tmp_path: Path, host: str, authority: str) -> None:
+    assert config.load({"host": host, "port": 7}, {}, tmp_path).authority == authority
+
+
 @pytest.mark.parametrize("name", ["data_dir", "environments", "secrets_dir"])
 def test_a_home_directory_that_nobody_knows_is_said_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidArgument, match=f"{name} is ~nobody-here/x.*set HOME"):
