@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -82,3 +84,24 @@ def test_errors_end_as_one_sentence(error, code, said, monkeypatch, capsys):
     monkeypatch.setattr(serving, "up", fail)
     assert starting.run(["up"]) == code
     assert capsys.readouterr().err.strip() == said
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from flytelite.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["flytelite.cli.starting", "flytelite.cli.application"])
+def test_ctrl_c_while_commands_are_imported_is_no_traceback(module):
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING, module], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
