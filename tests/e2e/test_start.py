@@ -148,6 +148,21 @@ def test_a_server_whose_screen_nobody_reads_serves(environ: dict[str, str], flyt
         flytelite("down", "--data-dir", tmp_path / "data")
 
 
+def test_streams_that_are_closed_are_nobodys_numbers(environ: dict[str, str], flytelite: Any, tmp_path: Path) -> None:
+    """As under supervisors that start programs without any: who would be told of the start had the number of stderr."""
+
+    def run(*words: str) -> int:
+        closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "flytelite", *words]
+        return subprocess.run(closed, env=environ, cwd=tmp_path, check=False, timeout=60).returncode
+
+    try:
+        assert run("up", "--detach", "--port", "0") == 0
+        assert run("ls", "executions") == 0
+        assert "answers" in flytelite("status", "--data-dir", tmp_path / ".flytelite").stdout
+    finally:
+        assert run("down") == 0
+
+
 def test_exec_runs_a_command_against_a_server_of_its_own(flytelite: Any, tmp_path: Path) -> None:
     script = tmp_path / "probe.py"
     script.write_text(
