@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from flytelite import __version__
-from flytelite.cli.failure import FAILED, INTERRUPTED, tell
+from flytelite.cli.failure import FAILED, INTERRUPTED, drop_output, tell
 from flytelite.cli.options import Session, Verbose
 
 # What follows the first word of these belongs to the user: an entity's inputs, another program's arguments.
@@ -44,15 +45,21 @@ def run(arguments: Sequence[str]) -> int:
     first = next((argument for argument in arguments if not argument.startswith("-")), "")
     # Only the command that was asked for is imported: this is a good part of the start of `up`.
     application = build((first,) if first in COMMANDS else tuple(COMMANDS))
+    code = 0
     try:
-        application(args=list(arguments), prog_name="flytelite", obj=session)
-    except SystemExit as stop:
-        return _exit_code(stop)
+        try:
+            application(args=list(arguments), prog_name="flytelite", obj=session)
+        except SystemExit as stop:
+            code = _exit_code(stop)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        drop_output()
+        return FAILED
     except Exception as error:  # the last resort of a command line: it tells the user
         return tell(error, session.verbose)
-    return 0
+    return code
 
 
 def build(names: Iterable[str]) -> typer.Typer:

@@ -44,6 +44,8 @@ def tell(error: Exception, verbose: bool) -> int:
 
         traceback.print_exception(error)
     print(f"flytelite: {sentence_of(error, verbose)}", file=sys.stderr)
+    if isinstance(error, OSError) and not error.filename:
+        drop_output()  # or what it could not write is tried again at the exit, with another message and code
     return error.exit_code if isinstance(error, Failure) else FAILED
 
 
@@ -58,8 +60,8 @@ def sentence_of(error: Exception, verbose: bool) -> str:
         return error.sentence
     if isinstance(error, FlyteError):
         return error.message
-    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE and error.filename:
-        return f"{error.filename} cannot be used: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:  # without a name it is mostly stdout's
+        return f"{error.filename or 'what is read or written'} cannot be used: {error.strerror}"
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, in flytekit's own words too
         return "there is no such home directory; set HOME, or write paths out instead of beginning them with ~"
     hint = "" if verbose else "; --verbose shows where"

@@ -153,10 +153,10 @@ def print_banner(running: Running, settings: config.Settings, stop: str) -> None
 
 
 def _print(text: str) -> None:
-    """Print; that nobody reads it (``flytelite up | head``) is no reason to end the server."""
+    """Print; that nobody reads it (``flytelite up | head``), or a full disk, is no reason to end the server."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError:
         drop_output()
 
 

@@ -148,6 +148,27 @@ def test_a_server_whose_screen_nobody_reads_serves(environ: dict[str, str], flyt
         flytelite("down", "--data-dir", tmp_path / "data")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_server_whose_screen_is_a_file_on_a_full_disk_serves(
+    environ: dict[str, str], flytelite: Any, tmp_path: Path
+) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "flytelite", *words, "--data-dir", str(tmp_path / "data")]
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True, check=False
+            )
+        return done.returncode, done.stderr
+
+    try:
+        assert run("up", "--detach", "--port", "0") == (0, "")
+        code, told = run("status")
+        assert code == 1
+        assert told == "flytelite: what is read or written cannot be used: No space left on device\n"
+    finally:
+        flytelite("down", "--data-dir", tmp_path / "data")
+
+
 def test_streams_that_are_closed_are_nobodys_numbers(environ: dict[str, str], flytelite: Any, tmp_path: Path) -> None:
     """As under supervisors that start programs without any: who would be told of the start had the number of stderr."""
 
