@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 from google.protobuf import struct_pb2
 
-from flytelite.engine import commands, data, naming
+from flytelite.engine import commands, data, naming, waiting
 from flytelite.engine.admission import Demand, Ticket
 from flytelite.engine.environments.advice import advice
 from flytelite.engine.environments.choice import BuildFailed, Environment, NoEnvironment
@@ -26,9 +27,13 @@ from flytelite.engine.secrets.files import UnusableFile
 from flytelite.engine.secrets.grants import UnknownSecret
 from flytelite.engine.tasks import container, container_engines, copilot, pods, private_inputs, results, task_types
 from flytelite.engine.tasks.refusals import BadTaskFormat
-from flytelite.engine.waiting import persistently, until_there_is_space
+from flytelite.engine.waiting import is_refusal, persistently, until_there_is_space
 
 SUBMITTED = "task submitted"
+STARTS = 60
+"""How often a process that the machine has no room for is tried to start, a second apart."""
+
+logger = logging.getLogger(__name__)
 
 _NEVER_STARTED = (BadTaskFormat, BuildFailed, NoEnvironment, UnknownSecret, UnusableFile, OSError)
 
@@ -190,18 +195,16 @@ async def _run(
         intent = _intent(work, prepared)
         reporter.queued(intent, *prepared.remarks)
         await work.run.services.sink.durable()
-        process = work.run.services.executor.start(work.place.attempt, str(intent["token"]), command)
+        begin = partial(work.run.services.executor.start, work.place.attempt, str(intent["token"]), command)
     else:
         assert intent is not None
-        process = work.run.services.executor.adopt(Path(str(intent["directory"])), str(intent["token"]))
-    starting = asyncio.ensure_future(process)
+        begin = partial(work.run.services.executor.adopt, Path(str(intent["directory"])), str(intent["token"]))
     try:
-        outcome = await _outcome(starting, reporter)
+        outcome = await _attended(begin, reporter)
         reporter.ended(outcome)
     except OSError as error:
         return await _not_started(work, error)
     except asyncio.CancelledError:
-        await _end(starting)
         await persistently(asyncio.ensure_future(asyncio.to_thread(put_away, work.run, intent)))
         raise
     return await until_there_is_space(lambda: asyncio.to_thread(_result, work, intent, outcome, masked, where))
@@ -210,7 +213,7 @@ async def _run(
 async def end(run: Run, intent: Note) -> None:
     """End the process that an intent tells of, if it still runs."""
     attempt = await run.services.executor.adopt(Path(str(intent["directory"])), str(intent["token"]))
-    attempt.cancel()
+    await _cancel(attempt)
     await attempt.wait()
     await asyncio.to_thread(put_away, run, intent)
 
@@ -249,6 +252,29 @@ def _refusal(error: Exception) -> results.Failed:
     return results.Failed(execution_error(SYSTEM, "FailedToBuildResource", message), retryable=True)
 
 
+async def _attended(begin: Callable[[], Awaitable[Attempt]], reporter: Reporter) -> Outcome:
+    """Have it started and see it end; cancelling ends it. Raises OSError when there is no process.
+
+    A machine that has no room for one more process has it when others end; but it may not be they who fill it.
+    """
+    left = STARTS
+    while True:
+        starting = asyncio.ensure_future(begin())
+        try:
+            try:
+                return await _outcome(starting, reporter)
+            except OSError as error:
+                left -= 1
+                if not left or not is_refusal(error):
+                    raise
+                if left == STARTS - 1:
+                    logger.warning("an attempt waits, for the machine refuses: %s", error)
+            await asyncio.sleep(waiting.SPACE_SECONDS)
+        except asyncio.CancelledError:
+            await _end(starting)
+            raise
+
+
 async def _outcome(starting: asyncio.Future[Attempt], reporter: Reporter) -> Outcome:
     attempt = await asyncio.shield(starting)
     reporter.started()
@@ -261,8 +287,17 @@ async def _end(starting: asyncio.Future[Attempt]) -> None:
         attempt = await persistently(starting)
     except OSError:
         return  # it never started
-    attempt.cancel()
+    await persistently(asyncio.ensure_future(_cancel(attempt)))
     await persistently(asyncio.ensure_future(attempt.wait()))
+
+
+async def _cancel(attempt: Attempt) -> None:
+    """Ask for its end, which takes a file: it must be heard of whatever the machine lacks."""
+
+    async def ask() -> None:
+        attempt.cancel()
+
+    await until_there_is_space(ask)
 
 
 def _result(

@@ -1,4 +1,4 @@
-"""Waiting for what must be before anybody goes on: the end of tasks, whoever cancels, and space on the disk."""
+"""Waiting for what must be before anybody goes on: the end of tasks, whoever cancels, and what the machine lacks."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SPACE_SECONDS = 1.0
-"""How often a disk that refuses is tried again: nothing tells when there is space."""
+"""How often a machine that refuses is tried again: nothing tells when there is space."""
 
-_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_REFUSALS = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+        *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),  # what others hold, who will end
+    }
+)
 _REFUSED = tuple(f"[Errno {number}]" for number in _REFUSALS)
 
 logger = logging.getLogger(__name__)
 
 
 def is_refusal(error: OSError) -> bool:
-    """Whether the disk itself refused: it is full, read-only, or fails. That is no fault of what was written."""
+    """Whether the machine itself refused: the disk is full, read-only or fails, or no more files or processes are to
+    be had. That is no fault of what was written."""
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of a tree, with the text of each error
         return any(str(reason).startswith(_REFUSED) for _, _, reason in error.args[0])
-    return error.errno in _REFUSALS
+    return error.errno in _REFUSALS or (error.errno is None and str(error).startswith(_REFUSED))  # told by a waiter
 
 
 async def until_there_is_space(step: Callable[[], Awaitable[T]]) -> T:
-    """The result of the step, which is begun anew for as long as the disk refuses: an execution waits for it."""
+    """The result of the step, which is begun anew for as long as the machine refuses: an execution waits for it."""
     waiting = False
     while True:
         try:
@@ -37,7 +43,7 @@ async def until_there_is_space(step: Callable[[], Awaitable[T]]) -> T:
             if not is_refusal(error):
                 raise
             if not waiting:
-                logger.warning("an execution waits for the disk: %s", error)
+                logger.warning("an execution waits, for the machine refuses: %s", error)
             waiting = True
         await asyncio.sleep(SPACE_SECONDS)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from flytelite.engine.executors import shim
 from flytelite.engine.executors.interface import Outcome
+from flytelite.engine.waiting import until_there_is_space
 
 LOCK = "lock"
 """Held by the shim for as long as it lives, from before it is started."""
@@ -43,6 +44,9 @@ class ShimAttempt:
 
     async def _finish(self, gone: Coroutine[Any, Any, None]) -> Outcome:
         await gone
+        return await until_there_is_space(self._settled)
+
+    async def _settled(self) -> Outcome:
         # Not in a thread: it reads a small file that was written this moment, and changing threads takes longer.
         return _settle(self.directory, self.token)
 

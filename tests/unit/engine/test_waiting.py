@@ -4,13 +4,14 @@ import asyncio
 import errno
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from flyteidl.core import execution_pb2
 
-from flytelite.engine import waiting
+from flytelite.engine import attempts, waiting
 
 
 def test_a_step_is_done_again_while_the_disk_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +69,69 @@ def test_another_error_is_the_callers() -> None:
 
     with pytest.raises(PermissionError):
         asyncio.run(waiting.until_there_is_space(step))
+
+
+ONE = """
+from flytekit import task, workflow
+
+@task
+def one() -> int:
+    return 1
+
+@workflow
+def wf() -> int:
+    return one()
+"""
+
+
+class Refusing:
+    """A system that has no room for so many processes, one after the other."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: float) -> None:
+        self.times = times
+        self.asked = 0
+        self._popen = subprocess.Popen
+        monkeypatch.setattr(subprocess, "Popen", self.popen)
+        monkeypatch.setattr(waiting, "SPACE_SECONDS", 0.001)
+
+    def popen(self, *arguments, **options):
+        self.asked += 1
+        if self.asked <= self.times:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return self._popen(*arguments, **options)
+
+
+def test_an_attempt_waits_for_a_process(bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = Refusing(monkeypatch, 20)
+    assert bench.run(ONE).phase == execution_pb2.WorkflowExecution.SUCCEEDED
+    assert system.asked > 20
+    assert not [line for line in bench.ledger.lines() if "TE1" in line]
+
+
+def test_an_attempt_does_not_wait_for_ever_for_a_process(bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    Refusing(monkeypatch, float("inf"))
+    found = bench.run(ONE)
+    assert found.phase == execution_pb2.WorkflowExecution.FAILED
+    assert "Resource temporarily unavailable" in found.error.message
+
+
+def test_an_attempt_that_waits_for_a_process_is_aborted(bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = Refusing(monkeypatch, float("inf"))
+    monkeypatch.setattr(attempts, "STARTS", 10**9)
+    id = bench.id = bench.ledger.create("exec", bench.build(ONE), bench.literals())
+
+    async def main():
+        propeller = bench.engine()
+        await propeller.start()
+        while system.asked < 20:  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.01)
+        bench.ledger.terminate(id, "enough")
+        propeller.abort(id, "enough")
+        found = await asyncio.wait_for(bench.ledger.ended(id), 60)
+        await propeller.stop()
+        return found
+
+    assert asyncio.run(main()).phase == execution_pb2.WorkflowExecution.ABORTED
 
 
 IDLE = """
