@@ -132,9 +132,11 @@ def _open_store(settings: Settings) -> JournalStore | MemoryStore:
 
 
 def _load_engine() -> tuple[type[EngineRecord], type[Propeller]]:
+    from flytelite.engine.executors import open_files
     from flytelite.engine.propeller import Propeller
     from flytelite.server.engine_record import EngineRecord
 
+    open_files.raise_limit()
     return EngineRecord, Propeller
 
 

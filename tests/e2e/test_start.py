@@ -184,6 +184,35 @@ def test_streams_that_are_closed_are_nobodys_numbers(environ: dict[str, str], fl
         assert run("down") == 0
 
 
+LIMIT = """
+import resource
+from flytekit import task
+
+@task
+def soft() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads the server's limit in /proc")
+@pytest.mark.parametrize("executor", ["fork", "subprocess"])
+def test_a_server_opens_more_files_than_its_tasks_may(
+    environ: dict[str, str], flytelite: Any, tmp_path: Path, executor: str
+) -> None:
+    (tmp_path / "limits.py").write_text(LIMIT)
+    command = [sys.executable, "-m", "flytelite", "up", "--detach", "--port", "0", "--executor", executor]
+    limited = ["sh", "-c", 'ulimit -S -n 123 && exec "$@"', "sh", *command, "--data-dir", str(tmp_path / "data")]
+    subprocess.run(limited, env=environ, cwd=tmp_path, check=True)
+    try:
+        running = json.loads((tmp_path / "data" / "server.json").read_text())
+        limits = Path(f"/proc/{running['pid']}/limits").read_text()
+        assert int(re.search(r"Max open files +(\d+)", limits)[1]) > 123  # type: ignore[index]
+        ran = flytelite("run", "--endpoint", running["endpoint"], tmp_path / "limits.py", "soft")
+        assert "= 123" in ran.stdout
+    finally:
+        flytelite("down", "--data-dir", tmp_path / "data")
+
+
 def test_exec_runs_a_command_against_a_server_of_its_own(flytelite: Any, tmp_path: Path) -> None:
     script = tmp_path / "probe.py"
     script.write_text(

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flytelite.engine.executors import fork_server, waiter
+from flytelite.engine.executors import fork_server, open_files, waiter
 
 SCRIPT = Path(fork_server.__file__)
 
@@ -149,7 +149,7 @@ def spawned(interpreter: str, host: Mapping[str, str]) -> ForkServer:
     def spawn(control: int) -> subprocess.Popen[bytes]:
         # Its stderr is the engine's: nothing but the trace of a crash is ever written there.
         return subprocess.Popen(
-            [interpreter, str(SCRIPT), str(control)],
+            [interpreter, str(SCRIPT), str(control), str(open_files.given())],
             pass_fds=[control],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -1,14 +1,15 @@
 """A process that has flytekit imported and forks the task processes of one Python environment.
 
-Run as ``python fork_server.py CONTROL``. CONTROL is the number of a descriptor, its end of a pair of SOCK_SEQPACKET
-sockets; the engine has the other end. The server says on it, in JSON, that it is ready or why it will not do. From
-then on a message is one attempt: ATTEMPT, with three descriptors beside it: the attempt's connection, its lock and its
-log. The server ends when the engine does, and never looks back at what it has forked. The message BRANCH has a fork of
-the server import more modules and serve on a control socket of its own; beside it are a connection, on which it reads
-what to import (modules, env, and for a user's module what fork_import.py wants), and that socket.
+Run as ``python fork_server.py CONTROL FILES``. CONTROL is the number of a descriptor, its end of a pair of
+SOCK_SEQPACKET sockets; the engine has the other end. FILES is how many files it, and all its tasks, may have open. The
+server says on it, in JSON, that it is ready or why it will not do. From then on a message is one attempt: ATTEMPT, with
+three descriptors beside it: the attempt's connection, its lock and its log. The server ends when the engine does, and
+never looks back at what it has forked. The message BRANCH has a fork of the server import more modules and serve on a
+control socket of its own; beside it are a connection, on which it reads what to import (modules, env, and for a user's
+module what fork_import.py wants), and that socket.
 
-An attempt is given to a waiter (waiter.py), which outlives the server. The waiter reads from the connection what it
-has to know (four bytes of length, then JSON: directory, token, grace), answers STARTED, and leaves the rest (argv, env,
+An attempt is given to a waiter (waiter.py), which outlives the server. The waiter reads from the connection what it has
+to know (four bytes of length, then JSON: directory, token, grace), answers STARTED, and leaves the rest (argv, env,
 cwd, lesson, memory, in the same form) to the task process. The connection stays open until the exit record is written.
 The next task process is forked in advance.
 
@@ -51,6 +52,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Import flytekit and serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    shim.open_files(int(sys.argv[2]))
     greet(control, _practised)
 
 

@@ -1,10 +1,11 @@
-"""The parent of one task process. Run as ``python -I -S shim.py DIRECTORY TOKEN GRACE MEMORY ARGV...``.
+"""The parent of one task process. Run as ``python -I -S shim.py DIRECTORY TOKEN GRACE FILES MEMORY ARGV...``.
 
-It outlives the engine, so that a crash of the server neither kills a task nor loses how it ended: it writes who it
-is to ``process``, runs the command in a process group of its own, and last of all writes ``exit``. SIGTERM, or a file
+It outlives the engine, so that a crash of the server neither kills a task nor loses how it ended: it writes who it is
+to ``process``, runs the command in a process group of its own, and last of all writes ``exit``. SIGTERM, or a file
 ``cancel`` that is there when it starts, asks for the end of the task: the group gets SIGTERM, after GRACE seconds
-SIGKILL. MEMORY is how many bytes of its own the task may have, 0 for all that it can get. The shim's stdin is a locked
-file, which nobody else holds, so the lock says whether it lives; stdout and stderr are the task's log.
+SIGKILL. FILES is how many files the task may have open. MEMORY is how many bytes of its own the task may have, 0 for
+all that it can get. The shim's stdin is a locked file, which nobody else holds, so the lock says whether it lives;
+stdout and stderr are the task's log.
 
 Standard library only, and little of it: a shim is started for every attempt. Records are lines of ``name value``,
 renamed into place; they need not survive power loss, because an attempt without a record counts as lost.
@@ -187,6 +188,14 @@ def limit(memory: int) -> None:
         resource.setrlimit(kind, (soft, soft))
 
 
+def open_files(soft: int) -> None:
+    """Have this process, and what it starts, open at most so many files, as before the server allowed itself more."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def execute(argv: list[str]) -> None:
     """Become a program; says so in the log when there is no such program."""
     try:
@@ -263,9 +272,10 @@ def attend(directory: str, token: str, task: Task, become: Callable[[], object])
 
 def main() -> None:
     """Run the attempt that the command line names."""
-    directory, token, grace, memory, *argv = sys.argv[1:]
+    directory, token, grace, files, memory, *argv = sys.argv[1:]
 
     def become() -> None:
+        open_files(int(files))
         limit(int(memory))
         execute(argv)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flytelite.engine.executors import shim
+from flytelite.engine.executors import open_files, shim
 from flytelite.engine.executors.attempt import LOCK, ShimAttempt, adopted, unlocked
 from flytelite.engine.executors.interface import Command
 
@@ -46,6 +46,7 @@ class SubprocessExecutor:
             str(directory),
             token,
             str(self.grace),
+            str(open_files.given()),
             str(command.limits.memory),
         ]
         with (directory / LOCK).open("ab") as lock, command.log.open("ab") as log:
