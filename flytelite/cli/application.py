@@ -51,6 +51,8 @@ def run(arguments: Sequence[str]) -> int:
             application(args=list(arguments), prog_name="flytelite", obj=session)
         except SystemExit as stop:
             code = _exit_code(stop)
+            if isinstance(stop.__context__, typer.Abort):  # Ctrl-C at a prompt
+                code = INTERRUPTED
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED

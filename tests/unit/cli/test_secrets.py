@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import sys
 
 import pytest
 
@@ -61,3 +64,17 @@ def test_a_file_that_others_can_read(secrets, tmp_path):
     code, printed = secrets("ls")
     assert code == 1
     assert "chmod 600" in printed
+
+
+def test_an_interrupt_at_the_prompt_is_one(tmp_path):
+    command = [sys.executable, "-m", "flytelite", "secrets", "set", "db", "--data-dir", str(tmp_path / "data")]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(command[0], command)
+    printed = b""
+    while b"value" not in printed:
+        printed += os.read(terminal, 1024)
+    os.write(terminal, b"\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    os.close(terminal)
+    assert not (tmp_path / "data").exists()
