@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-import pty
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -68,13 +69,13 @@ def test_a_file_that_others_can_read(secrets, tmp_path):
 
 def test_an_interrupt_at_the_prompt_is_one(tmp_path):
     command = [sys.executable, "-m", "flytelite", "secrets", "set", "db", "--data-dir", str(tmp_path / "data")]
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execv(command[0], command)
+    terminal, screen = os.openpty()
+    process = subprocess.Popen(command, stdin=screen, stdout=screen, stderr=screen, start_new_session=True)
+    os.close(screen)
     printed = b""
     while b"value" not in printed:
         printed += os.read(terminal, 1024)
-    os.write(terminal, b"\x03")
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
     os.close(terminal)
     assert not (tmp_path / "data").exists()
