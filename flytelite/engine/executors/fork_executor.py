@@ -124,7 +124,7 @@ class ForkServerExecutor:
 
     async def _taught(self, gone: Coroutine[Any, Any, None], parent: ForkServer, command: Command, path: Path) -> None:
         await gone
-        with contextlib.suppress(FileNotFoundError):  # it was killed before it could write
+        with contextlib.suppress(OSError):  # nothing was written: the attempt has ended all the same
             self._libraries.learn(parent, command, await asyncio.to_thread(_read_lesson, path))
 
     def _server(self, interpreter: str) -> ForkServer:

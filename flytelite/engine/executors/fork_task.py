@@ -8,6 +8,7 @@ Runs in each forked child of a fork server.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -82,7 +83,7 @@ def _teach(prepared: Prepared, lesson: str) -> None:
         origin = getattr(module, "__file__", None) if new else None
         if isinstance(origin, str) and origin.startswith(homes):
             names.append(name)
-    with open(lesson, "w", encoding="utf-8") as file:
+    with contextlib.suppress(OSError), open(lesson, "w", encoding="utf-8") as file:  # the next attempt teaches it too
         file.write("\n".join(names))
 
 

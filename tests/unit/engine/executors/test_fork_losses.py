@@ -14,7 +14,8 @@ import pytest
 
 from flytelite.engine.executors import shim
 from flytelite.engine.executors.attempt import read_record
-from flytelite.engine.executors.fork_executor import ForkServerExecutor
+from flytelite.engine.executors.fork_executor import LESSON, ForkServerExecutor
+from flytelite.engine.executors.fork_libraries import Libraries
 from flytelite.engine.executors.subprocess import SubprocessExecutor
 
 from .processes import alive, below, is_forked
@@ -103,6 +104,22 @@ def test_an_end_that_cannot_be_written_costs_no_other_attempt(forks, workshop, u
     assert (lost, code) == (False, 0) if left else lost
 
 
+def test_an_attempt_whose_imports_cannot_be_written_down_is_no_worse_for_it(forks, workshop):
+    executor = forks.executor
+    executor._libraries = Libraries(executor._retire)  # which wants to hear of them from the first attempt
+    bench = workshop.bench("describe")
+    (bench.directory / LESSON).mkdir()
+
+    async def main():
+        attempt = await executor.start(bench.directory, "t", bench.command)
+        return await attempt.wait()
+
+    outcome = forks.runner.run(main())
+    assert (outcome.exit_code, outcome.lost) == (0, False)
+    assert (bench.directory / LESSON).is_dir()
+    assert "Traceback" not in bench.log
+
+
 def test_the_death_of_the_fork_server_harms_no_attempt_and_stops_no_new_one(forks, workshop, until):
     async def main(server):
         go = workshop.root / "go"
@@ -126,7 +143,8 @@ def test_the_death_of_the_fork_server_harms_no_attempt_and_stops_no_new_one(fork
 ENGINE = """
 import asyncio, os, sys
 from pathlib import Path
-from flytelite.engine.executors.fork_executor import ForkServerExecutor
+from flytelite.engine.executors.fork_executor import LESSON, ForkServerExecutor
+from flytelite.engine.executors.fork_libraries import Libraries
 from flytelite.engine.executors.interface import Command
 async def main():
     directory, argv, env = Path(sys.argv[1]), sys.argv[2:], dict(os.environ)
