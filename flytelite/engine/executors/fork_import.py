@@ -57,12 +57,14 @@ def _try(prepared: Prepared, root: str, wanted: Mapping[str, Any]) -> None:
     file = os.memfd_create("refusal")
     child = os.fork()
     if child == 0:
+        code = 1
         try:
             _import(prepared, root, wanted, calls=True)
+            code = 0
         except BaseException as error:
-            os.write(file, f"{type(error).__name__}: {error}".encode())
-            os._exit(1)
-        os._exit(0)
+            os.write(file, f"{type(error).__name__}: {error}".encode(errors="replace"))
+        finally:
+            os._exit(code)  # also when the error cannot say what it is
     _, status = os.waitpid(child, 0)
     said = os.pread(file, MOST_WORDS, 0).decode(errors="replace")
     os.close(file)

@@ -77,6 +77,7 @@ ALONE = [
     ("def made(): pass\nmade.__code__ = made.__code__.replace(co_name='other')", "in the code of made"),
     ("raise ValueError('not here')", "ValueError: not here"),
     ("import sys; sys.exit(3)", "SystemExit"),
+    ("class Mute(Exception):\n    def __str__(self): raise RuntimeError\nraise Mute", "its process ended"),
 ]
 
 
