@@ -262,23 +262,20 @@ async def _attended(begin: Callable[[], Awaitable[Attempt]], reporter: Reporter)
         starting = asyncio.ensure_future(begin())
         try:
             try:
-                return await _outcome(starting, reporter)
+                attempt = await asyncio.shield(starting)
             except OSError as error:
                 left -= 1
                 if not left or not is_refusal(error):
                     raise
                 if left == STARTS - 1:
                     logger.warning("an attempt waits, for the machine refuses: %s", error)
-            await asyncio.sleep(waiting.SPACE_SECONDS)
+                await asyncio.sleep(waiting.SPACE_SECONDS)
+                continue
+            reporter.started()
+            return await attempt.wait()
         except asyncio.CancelledError:
             await _end(starting)
             raise
-
-
-async def _outcome(starting: asyncio.Future[Attempt], reporter: Reporter) -> Outcome:
-    attempt = await asyncio.shield(starting)
-    reporter.started()
-    return await attempt.wait()
 
 
 async def _end(starting: asyncio.Future[Attempt]) -> None:
