@@ -225,7 +225,7 @@ async def _end_left_over(level: Level) -> None:
     run = level.run
     if run.stopping or not run.resumed:
         return
-    names = [unique_node_id(level.parent, node.id) for node in level.workflow.template.nodes]
+    names = [unique_node_id(level.parent, name) for name, task in level.tasks.items() if task.cancelled()]
     ids = [NodeExecutionIdentifier(node_id=name, execution_id=run.id) for name in names]
     await persistently(asyncio.ensure_future(abort_left_over(run, ids, level.abort_reason)))
 

@@ -90,7 +90,7 @@ async def _run_elements(node: NodeRun, elements: Sequence[Element], report: Arra
     finally:
         report.ending()
         await end_all(tasks)
-        await persistently(asyncio.gather(*(one.end_left_over() for one in elements)))
+        await persistently(asyncio.gather(*(one.end_left_over() for one in elements if one.is_left_over)))
     for task in tasks:
         if not task.cancelled():
             task.result()

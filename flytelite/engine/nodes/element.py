@@ -234,10 +234,13 @@ class Element:
         elif self.phase != TaskPhase.UNDEFINED:
             self._change(TaskPhase.ABORTED)
 
+    @property
+    def is_left_over(self) -> bool:
+        """Whether an earlier engine left it running, and it was cancelled before it had taken that up."""
+        return not self.node.run.stopping and aborted_if_begun(self.phase) != self.phase
+
     async def end_left_over(self) -> None:
-        """End what an earlier engine left running of the element, if it was cancelled before it had taken that up."""
-        if self.node.run.stopping or aborted_if_begun(self.phase) == self.phase:
-            return
+        """End what is left over of it."""
         if "intent" in self.note:
             await plugins.end(self.node.run, self.note["intent"])
         if "reservation" in self.note:
