@@ -15,14 +15,17 @@ from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
+Codes = dict[int, CodeType]
+"""By what ``id`` says: to compare code with code takes long."""
 
-def executed(play: Callable[[], object]) -> set[CodeType]:
+
+def executed(play: Callable[[], object]) -> Codes:
     """The code that runs meanwhile, also in threads that begin meanwhile."""
-    found = set()
+    found: Codes = {}
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call":
-            found.add(frame.f_code)
+            found[id(frame.f_code)] = frame.f_code
 
     threading.setprofile(note)
     sys.setprofile(note)
@@ -34,24 +37,24 @@ def executed(play: Callable[[], object]) -> set[CodeType]:
     return found
 
 
-def move_together(codes: set[CodeType]) -> None:
+def move_together(codes: Codes) -> None:
     """Have functions run copies of that code; whoever calls keeps ``codes``, whose memory would be used again.
 
     What runs at the time goes on with the code it has.
     """
     gc.collect()  # only what is left of the play: the rest is frozen, and has to be thawed to be listed
     gc.unfreeze()
-    functions = [one for one in gc.get_objects() if type(one) is FunctionType and one.__code__ in codes]
+    functions = [one for one in gc.get_objects() if type(one) is FunctionType and id(one.__code__) in codes]
     gc.freeze()
-    copies: dict[int, tuple[CodeType, CodeType]] = {}
+    copies: Codes = {}
     # The largest first: what copying takes for a while is used again for the next one.
     for function in sorted(functions, key=lambda one: sys.getsizeof(one.__code__), reverse=True):
         code = function.__code__
         if id(code) not in copies:
-            copies[id(code)] = code, _copy(code, codes)
-        function.__code__ = copies[id(code)][1]
+            copies[id(code)] = _copy(code, codes)
+        function.__code__ = copies[id(code)]
 
 
-def _copy(code: CodeType, codes: set[CodeType]) -> CodeType:
-    inner = (_copy(one, codes) if isinstance(one, CodeType) and one in codes else one for one in code.co_consts)
+def _copy(code: CodeType, codes: Codes) -> CodeType:
+    inner = (_copy(one, codes) if isinstance(one, CodeType) and id(one) in codes else one for one in code.co_consts)
     return code.replace(co_consts=tuple(inner))

@@ -59,7 +59,7 @@ class Prepared:
         for module in (contextlib, fork_state, entrypoint, base_task, context_manager):
             linecache.getlines(str(module.__file__))  # flytekit remembers where its contexts are made, in their words
         self.move: Callable[[str], None] | None = None  # where a user's module is imported: see fork_import.py
-        self.moved: set[CodeType] = set()  # where the code of tasks was: see fork_code.py
+        self.moved: dict[int, CodeType] = {}  # where the code of tasks was: see fork_code.py
         self.needed: list[Any] = []  # what is copied ahead: see fork_rehearsal.py
         self.remember()
         self.settle()

@@ -132,8 +132,9 @@ def practise(result: Path) -> None:
     fork_practice.practise(prepared)
     gc.unfreeze()
     functions = [one.__code__ for one in gc.get_objects() if type(one) is FunctionType]
-    after = [code for code in functions if code in prepared.moved]  # equal, and not the same
-    result.write_text(json.dumps([pages(list(prepared.moved)), pages(after)]))
+    before = set(prepared.moved.values())
+    after = [code for code in functions if code in before]  # equal, and not the same
+    result.write_text(json.dumps([pages(list(before)), pages(after)]))
 
 
 def test_what_flytekit_runs_for_a_task_takes_less_than_half_of_the_memory(tmp_path):
