@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flyteidl.core import identifier_pb2
 
 from flytelite.config import Settings
+from flytelite.engine.executors import open_files
 from flytelite.server.admin.changes import (
     AbortRequested,
     Change,
@@ -63,6 +64,7 @@ async def serve(settings: Settings, ready: Callable[[Running], None]) -> None:
     """
     stop = asyncio.Event()
     _on_signals(stop)
+    open_files.raise_limit()
     async with running(settings) as server:
         ready(server)
         await stop.wait()
@@ -132,11 +134,9 @@ def _open_store(settings: Settings) -> JournalStore | MemoryStore:
 
 
 def _load_engine() -> tuple[type[EngineRecord], type[Propeller]]:
-    from flytelite.engine.executors import open_files
     from flytelite.engine.propeller import Propeller
     from flytelite.server.engine_record import EngineRecord
 
-    open_files.raise_limit()
     return EngineRecord, Propeller
 
 

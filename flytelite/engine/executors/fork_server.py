@@ -52,7 +52,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Import flytekit and serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    shim.open_files(int(sys.argv[2]))
+    shim.limit_open_files(int(sys.argv[2]))
     greet(control, _practised)
 
 

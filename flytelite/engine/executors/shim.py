@@ -188,7 +188,7 @@ def limit(memory: int) -> None:
         resource.setrlimit(kind, (soft, soft))
 
 
-def open_files(soft: int) -> None:
+def limit_open_files(soft: int) -> None:
     """Have this process, and what it starts, open at most so many files, as before the server allowed itself more."""
     import resource
 
@@ -275,7 +275,7 @@ def main() -> None:
     directory, token, grace, files, memory, *argv = sys.argv[1:]
 
     def become() -> None:
-        open_files(int(files))
+        limit_open_files(int(files))
         limit(int(memory))
         execute(argv)
 
