@@ -43,7 +43,7 @@ def fork_server(server: int) -> int:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == server and "fork_server.py" in (process / "cmdline").read_text():
+            if parent == server and "fork_server/server.py" in (process / "cmdline").read_text():
                 return int(process.name)
         except OSError:
             continue

@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flytelite.engine.executors import fork_server, open_files, waiter
+from flytelite.engine.executors import open_files
+from flytelite.engine.executors.fork_server import server, waiter
 
-SCRIPT = Path(fork_server.__file__)
+SCRIPT = Path(server.__file__)
 
 
 class Refused(Exception):
@@ -58,7 +59,7 @@ class ForkServer:
     async def start(self, attempt: Mapping[str, Any], command: Mapping[str, Any], lock: int, log: int) -> socket.socket:
         """Have an attempt started; the connection that ends with its waiter.
 
-        ``attempt`` and ``command`` are as fork_server.py reads them. Raises Refused and Gone, and OSError when no
+        ``attempt`` and ``command`` are as server.py reads them. Raises Refused and Gone, and OSError when no
         process can be made.
         """
         await self.until_ready()
@@ -66,7 +67,7 @@ class ForkServer:
         try:
             here.setblocking(False)
             with there:
-                await self._pass(fork_server.ATTEMPT, [there.fileno(), lock, log])
+                await self._pass(server.ATTEMPT, [there.fileno(), lock, log])
             await self._send(here, _message(attempt) + _message(command))
             answer = await _receive(here)
             if not answer:
@@ -80,13 +81,13 @@ class ForkServer:
         return here
 
     async def branch(self, content: Mapping[str, Any], control: int) -> None:
-        """Have a fork of the server become one itself. ``content`` is as fork_server.py reads it. Raises Gone."""
+        """Have a fork of the server become one itself. ``content`` is as server.py reads it. Raises Gone."""
         await self.until_ready()
         here, there = socket.socketpair()
         with here:
             here.setblocking(False)
             with there:
-                await self._pass(fork_server.BRANCH, [there.fileno(), control])
+                await self._pass(server.BRANCH, [there.fileno(), control])
             await self._send(here, _message(content))
 
     async def until_ready(self) -> None:
@@ -166,7 +167,7 @@ def branched(
 ) -> ForkServer:
     """A fork server like another one that has also imported some modules, in the environment of a task.
 
-    ``task`` is of a user's module, as fork_import.py reads it.
+    ``task`` is of a user's module, as fork_server/user_module.py reads it.
     """
 
     async def branch(control: int) -> None:

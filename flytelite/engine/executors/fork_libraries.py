@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from flytelite.engine.executors.fork_branches import Branches
 from flytelite.engine.executors.fork_client import ForkServer, branched
-from flytelite.engine.executors.import_watch import OF_ONE_ATTEMPT
+from flytelite.engine.executors.fork_server.import_watch import OF_ONE_ATTEMPT
 from flytelite.engine.executors.interface import Command
 
 FEW = 20

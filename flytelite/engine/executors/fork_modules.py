@@ -1,7 +1,8 @@
 """Fork servers that have also imported a user's module: each attempt of one code version begins where its import ended.
 
 One is made when a second attempt of the same module, version and environment comes, and only for modules that merely
-define things (fork_import.py): what it is forked from must not differ from what the attempt would have imported.
+define things (fork_server/user_module.py): what it is forked from must not differ from what the attempt would have
+imported.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flytelite.engine.executors.fork_commands import interpreter_for, interpreter_of, needs_own_start
-from flytelite.engine.executors.fork_entrypoint import Entrypoint
-from flytelite.engine.executors.fork_task import shadows
+from flytelite.engine.executors.fork_server.entrypoint import Entrypoint
+from flytelite.engine.executors.fork_server.task import shadows
 
 HOST = {"PATH": "/usr/bin", "HOME": "/home/me", "LANG": "C.UTF-8"}
 BODY = "import sys\nfrom flytekit.bin.entrypoint import execute_task_cmd\nsys.exit(execute_task_cmd())\n"

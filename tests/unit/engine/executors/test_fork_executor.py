@@ -271,12 +271,12 @@ def environment_of(directory: Path, python: str) -> str:
     ("python", "reason"),
     [
         (
-            '#!/bin/sh\ncase "$1" in *fork_server.py) echo x >> "$(dirname "$0")/starts"; exit 1;; esac\n'
+            '#!/bin/sh\ncase "$1" in *fork_server/server.py) echo x >> "$(dirname "$0")/starts"; exit 1;; esac\n'
             'exec @PYTHON@ "$@"\n',
             "ends each time",
         ),
         (
-            '#!/bin/sh\ncase "$1" in *fork_server.py) export PYTHONPATH="$(dirname "$0")/site";; esac\n'
+            '#!/bin/sh\ncase "$1" in *fork_server/server.py) export PYTHONPATH="$(dirname "$0")/site";; esac\n'
             'exec @PYTHON@ "$@"\n',
             "started 1 threads",
         ),

@@ -31,7 +31,7 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
         "test_fork_executor.py": ["test_a_forked_task_finds_what_a_new_process_would"],
     },
     "what the fork server played itself, and objects that never end": {
-        "test_fork_practice.py": ["test_a_process_that_has_practised_is_as_it_was_but_for_its_code"],
+        "fork_server/test_practice.py": ["test_a_process_that_has_practised_is_as_it_was_but_for_its_code"],
         "test_fork_modules.py": ["test_what_users_make_ends_when_nobody_refers_to_it"],
     },
     "one attempt's changes to its process": {

@@ -17,12 +17,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import fork_state
-from .fork_prepared import Prepared, import_libraries
-from .fork_task import shadows
+from . import state
 from .import_places import Places, attribute
 from .import_traces import Traces
 from .import_watch import Watch
+from .preparation import Prepared, import_libraries
+from .task import shadows
 
 MOST_WORDS = 65536
 
@@ -103,7 +103,7 @@ def _as_in_an_attempt(prepared: Prepared, root: str, program: str) -> Iterator[N
     sys.path[:] = list(dict.fromkeys([os.path.dirname(program), root, *prepared.path]))
     sys.argv = [program]
     tempfile.tempdir = None
-    fork_state.fresh_main(program)
+    state.fresh_main(program)
     os.chdir(root)
     try:
         yield

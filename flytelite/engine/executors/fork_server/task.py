@@ -16,8 +16,8 @@ import threading
 import time
 from typing import NoReturn
 
-from . import fork_state
-from .fork_prepared import Prepared
+from . import state
+from .preparation import Prepared
 
 FAILED_FLUSH = 120
 """The interpreter's exit code when what was printed cannot be written."""
@@ -55,8 +55,8 @@ def become(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str) -
         sys.path[:] = list(dict.fromkeys([os.path.dirname(argv[0]), *paths, *prepared.path]))
     sys.argv = list(argv)
     sys.orig_argv = [sys.executable, *argv]
-    fork_state.fresh_main(argv[0])
-    fork_state.fresh_state()
+    state.fresh_main(argv[0])
+    state.fresh_state()
 
 
 def shadows(directory: str, libraries: frozenset[str] | set[str]) -> bool:

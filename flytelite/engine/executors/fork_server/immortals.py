@@ -11,8 +11,8 @@ import ctypes
 import gc
 import sys
 
-from .fork_prepared import Prepared
-from .fork_rehearsal import MADV_POPULATE_WRITE, PAGE, rehearse
+from .preparation import Prepared
+from .rehearsal import MADV_POPULATE_WRITE, PAGE, rehearse
 
 IMMORTAL = 0xFFFFFFFF
 """The lower half of an immortal object's count, in Python 3.12 where pointers have 64 bits."""

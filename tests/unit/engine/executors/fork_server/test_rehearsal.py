@@ -14,10 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from flytelite.engine.executors import fork_rehearsal
-from flytelite.engine.executors.fork_rehearsal import MADV_POPULATE_WRITE, MOST_AT_ONCE, PAGE, advices, copy_ahead
+from flytelite.engine.executors.fork_server import rehearsal
+from flytelite.engine.executors.fork_server.rehearsal import (
+    MADV_POPULATE_WRITE,
+    MOST_AT_ONCE,
+    PAGE,
+    advices,
+    copy_ahead,
+)
 
-from ..fresh_process import in_fresh_process
+from ...fresh_process import in_fresh_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
 
@@ -47,7 +53,7 @@ def rehearse_and_fork(prepared: range, result: Path) -> None:
     memory = written_memory()
     begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     prepare = (lambda: write(memory, prepared)) if prepared else None
-    ranges = fork_rehearsal._needed_by(lambda: write(memory, WRITTEN), prepare)
+    ranges = rehearsal._needed_by(lambda: write(memory, WRITTEN), prepare)
     ours = [(kind, at - begin, length) for kind, at, length in ranges if begin <= at < begin + PAGES * PAGE]
     if os.fork() == 0:
         write(memory, range(1))  # what the loop itself needs
@@ -92,7 +98,7 @@ def refused_descriptors() -> None:
 
 def refused_at_once() -> None:
     """A system before Linux 6.13."""
-    fork_rehearsal._libc.process_madvise = lambda *_: -1
+    rehearsal._libc.process_madvise = lambda *_: -1
 
 
 @pytest.mark.parametrize("system", [all_there, no_descriptors, refused_descriptors, refused_at_once])
@@ -135,7 +141,7 @@ def rehearse_in_vain(result: Path) -> None:
     def play():
         raise RuntimeError
 
-    result.write_text(json.dumps(fork_rehearsal._needed_by(play)))
+    result.write_text(json.dumps(rehearsal._needed_by(play)))
 
 
 def test_a_rehearsal_that_fails_says_nothing(tmp_path):

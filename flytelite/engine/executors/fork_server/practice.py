@@ -3,7 +3,7 @@
 The interpreter specialises the code that it has run often (PEP 659), and types remember where they have found their
 attributes: a process that is forked with both needs a quarter less time of its own for a short task, and less memory.
 What a task changes in its process is put back; what belongs to one attempt is made anew in each forked process in any
-case (``fork_task.become``).
+case (``task.become``).
 """
 # ruff: noqa: PTH109, PTH123, PTH208
 
@@ -18,9 +18,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from . import fork_code
-from .fork_play import MODULE, play, stage
-from .fork_prepared import Prepared, UnsafeToFork
+from . import code_layout
+from .play import MODULE, play, stage
+from .preparation import Prepared, UnsafeToFork
 
 TIMES = 12
 """The interpreter specialises a function that it has called eight times."""
@@ -33,8 +33,8 @@ def practise(prepared: Prepared) -> None:
     try:
         with stage() as place:
             if _goes_well(prepared, place):
-                prepared.moved = fork_code.executed(lambda: _play(prepared, place, 1))
-                fork_code.move_together(prepared.moved)
+                prepared.moved = code_layout.executed(lambda: _play(prepared, place, 1))
+                code_layout.move_together(prepared.moved)
                 _play(prepared, place, TIMES)
     except OSError:
         pass  # for example a full disk: who has not practised serves too, only slower

@@ -1,32 +1,34 @@
 """A process that has flytekit imported and forks the task processes of one Python environment.
 
-Run as ``python fork_server.py CONTROL FILES``. CONTROL is the number of a descriptor, its end of a pair of
+Run as ``python fork_server/server.py CONTROL FILES``. CONTROL is the number of a descriptor, its end of a pair of
 SOCK_SEQPACKET sockets; the engine has the other end. FILES is how many files it, and all its tasks, may have open. The
 server says on it, in JSON, that it is ready or why it will not do. From then on a message is one attempt: ATTEMPT, with
 three descriptors beside it: the attempt's connection, its lock and its log. The server ends when the engine does, and
 never looks back at what it has forked. The message BRANCH has a fork of the server import more modules and serve on a
 control socket of its own; beside it are a connection, on which it reads what to import (modules, env, and for a user's
-module what fork_import.py wants), and that socket.
+module what user_module.py wants), and that socket.
 
 An attempt is given to a waiter (waiter.py), which outlives the server. The waiter reads from the connection what it has
 to know (four bytes of length, then JSON: directory, token, grace), answers STARTED, and leaves the rest (argv, env,
 cwd, lesson, memory, in the same form) to the task process. The connection stays open until the exit record is written.
 The next task process is forked in advance.
 
-Runs in the task's environment, where flytelite may not be installed: its siblings are a package of another name.
+Runs in the task's environment, where flytelite may not be installed: its siblings and shim.py are in a package of
+another name.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 if __name__ == "__main__":
-    # Not in the path: the directory of this file holds a subprocess.py that is not Python's.
+    # Not in the path: a task that imports "server" or "state" means its own.
     package = ModuleType("_flytelite_executors")
-    package.__path__ = [sys.path.pop(0)]
+    package.__path__ = [str(Path(sys.path.pop(0)).parent)]
     sys.modules[package.__name__] = package
-    __package__ = package.__name__
+    __package__ = f"{package.__name__}.fork_server"
 
 import contextlib
 import ctypes
@@ -38,11 +40,11 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
-from . import fork_immortals, fork_import, fork_practice, fork_prepared, fork_rehearsal, fork_task, shim, waiter
-from .fork_prepared import Prepared
+from .. import shim
+from . import immortals, practice, preparation, rehearsal, task, user_module, waiter
+from .preparation import Prepared
 
 ATTEMPT = b"+"
 BRANCH = b"*"
@@ -57,9 +59,9 @@ def main() -> None:
 
 
 def _practised() -> Prepared:
-    prepared = fork_prepared.prepare()
-    fork_practice.practise(prepared)
-    fork_immortals.immortalise(prepared)
+    prepared = preparation.prepare()
+    practice.practise(prepared)
+    immortals.immortalise(prepared)
     return prepared
 
 
@@ -67,7 +69,7 @@ def greet(control: socket.socket, prepare: Callable[[], Prepared]) -> NoReturn:
     """Import what has to be imported, say whether that went well, and serve."""
     try:
         prepared = prepare()
-        prepared.needed = fork_rehearsal.rehearse(prepared)
+        prepared.needed = rehearsal.rehearse(prepared)
         said: dict[str, Any] = {"places": prepared.places}
     except BaseException as error:
         said = {"refusal": f"{type(error).__name__}: {error}"}
@@ -186,8 +188,8 @@ def branch(waiters: Waiters, connection: int, other: int) -> None:
 
 def _extended(prepared: Prepared, wanted: dict[str, Any]) -> Prepared:
     if "module" in wanted:
-        return fork_import.load(prepared, wanted)
-    return fork_prepared.extend(prepared, wanted["modules"], wanted["env"])
+        return user_module.load(prepared, wanted)
+    return preparation.extend(prepared, wanted["modules"], wanted["env"])
 
 
 def wait(orders: socket.socket, prepared: Prepared) -> NoReturn:
@@ -208,7 +210,7 @@ def begin(orders: socket.socket, prepared: Prepared) -> NoReturn:
     """The task process: wait for the attempt and become its command."""
     try:
         if not select.select([orders], [], [], 0)[0]:
-            fork_rehearsal.warm(prepared)
+            rehearsal.warm(prepared)
         message, descriptors, _, _ = socket.recv_fds(orders, 1, 2)
         orders.close()
         if not message:
@@ -220,7 +222,7 @@ def begin(orders: socket.socket, prepared: Prepared) -> NoReturn:
         command = waiter.read(connection)
         os.close(connection)
         shim.limit(command["memory"])
-        fork_task.run(prepared, command["argv"], command["env"], command["cwd"], command["lesson"])
+        task.run(prepared, command["argv"], command["env"], command["cwd"], command["lesson"])
     except BaseException:
         traceback.print_exc()
     finally:

@@ -22,8 +22,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from . import fork_play
-from .fork_prepared import Prepared
+from .play import MODULE, play, stage
+from .preparation import Prepared
 
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -56,21 +56,21 @@ def rehearse(prepared: Prepared) -> list[Advice]:
     Where a user's module is imported by now, tasks do not do that any more: the one that is played does not either.
     """
     try:
-        with fork_play.stage() as place:
+        with stage() as place:
             imports = functools.partial(_import, place) if prepared.move is not None else None
-            return advices(_needed_by(lambda: fork_play.play(prepared, place), imports))
+            return advices(_needed_by(lambda: play(prepared, place), imports))
     except (OSError, ValueError):
         return []
 
 
 def _import(place: str) -> None:
     sys.path.insert(0, place)
-    importlib.import_module(fork_play.MODULE)
+    importlib.import_module(MODULE)
     sys.path.remove(place)
 
 
-def _needed_by(play: Callable[[], object], prepare: Callable[[], object] | None = None) -> list[Range]:
-    """What a process makes its own that plays this, when its parent has prepared for it."""
+def _needed_by(act: Callable[[], object], prepare: Callable[[], object] | None = None) -> list[Range]:
+    """What a process makes its own that does this, when its parent has prepared for it."""
     mappings = _mappings()
     reader, writer = os.pipe()
     child = os.fork()
@@ -84,7 +84,7 @@ def _needed_by(play: Callable[[], object], prepare: Callable[[], object] | None 
             if prepare is not None:
                 prepare()
                 _go_on_in_child()
-            play()
+            act()
             with open(writer, "w", encoding="ascii") as file:
                 json.dump(_needed(mappings), file)
         finally:

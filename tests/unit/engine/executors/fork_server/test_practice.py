@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from flytelite.engine.executors import fork_immortals, fork_practice, fork_prepared, fork_rehearsal
+from flytelite.engine.executors.fork_server import immortals, practice, preparation, rehearsal
 
-from ..fresh_process import in_fresh_process
+from ...fresh_process import in_fresh_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
 
@@ -50,7 +50,7 @@ def state() -> dict[str, Any]:
         "loops": sorted(loop_manager._runner_map),
         "statistics": str(client._stats_client),
         "temporary": tempfile.tempdir,
-        "played": fork_practice.MODULE in sys.modules,
+        "played": practice.MODULE in sys.modules,
     }
 
 
@@ -63,7 +63,7 @@ def practise(result: Path, lacks: str = "") -> None:
     from flytekit.bin import entrypoint
     from flytekit.core import context_manager
 
-    prepared = fork_prepared.prepare()
+    prepared = preparation.prepare()
     tempfile.tempdir = None
     before = state()
     if lacks == "a part of flytekit":
@@ -71,7 +71,7 @@ def practise(result: Path, lacks: str = "") -> None:
     elif lacks == "a place":
         tempfile.tempdir = f"{result}/nowhere"
     code = instructions(entrypoint._dispatch_execute)
-    fork_practice.practise(prepared)
+    practice.practise(prepared)
     changes = {} if lacks else {name: [before[name], value] for name, value in state().items() if before[name] != value}
     forgotten = sorted(sys.modules.keys() - prepared.modules)
     result.write_text(json.dumps([changes, forgotten, instructions(entrypoint._dispatch_execute) != code]))
@@ -90,18 +90,18 @@ def test_where_it_cannot_be_it_is_left_out(tmp_path, lacks):
     assert json.loads(result.read_text()) == [{}, [], False]
 
 
-def written(needed: list[fork_rehearsal.Advice]) -> int:
-    return sum(advice.length for advice in needed if advice.kind == fork_rehearsal.MADV_POPULATE_WRITE)
+def written(needed: list[rehearsal.Advice]) -> int:
+    return sum(advice.length for advice in needed if advice.kind == rehearsal.MADV_POPULATE_WRITE)
 
 
 def immortalise(result: Path) -> None:
     from flytekit import task
 
-    prepared = fork_prepared.prepare()
-    fork_practice.practise(prepared)
-    before, count = fork_rehearsal.rehearse(prepared), sys.getrefcount(task)
-    fork_immortals.immortalise(prepared)
-    after, now = fork_rehearsal.rehearse(prepared), sys.getrefcount(task)
+    prepared = preparation.prepare()
+    practice.practise(prepared)
+    before, count = rehearsal.rehearse(prepared), sys.getrefcount(task)
+    immortals.immortalise(prepared)
+    after, now = rehearsal.rehearse(prepared), sys.getrefcount(task)
     result.write_text(json.dumps([written(before), written(after), count, now, sys.getrefcount(None)]))
 
 
@@ -109,7 +109,7 @@ def test_tasks_need_less_memory_of_their_own_when_what_they_refer_to_is_immortal
     result = tmp_path / "result"
     assert in_fresh_process(immortalise, result) == 0
     before, after, count, now, immortal = json.loads(result.read_text())
-    if fork_immortals.SUPPORTED:
+    if immortals.SUPPORTED:
         assert after < before * 2 / 3
         assert now == immortal
     else:

@@ -1,6 +1,6 @@
 """A task that does next to nothing, played as flytekit's entrypoint would run it: what all tasks do is what it does.
 
-``fork_practice.py`` and ``fork_rehearsal.py`` learn from it.
+``practice.py`` and ``rehearsal.py`` learn from it.
 """
 # ruff: noqa: PTH123
 
@@ -12,8 +12,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-from . import fork_task
-from .fork_prepared import Prepared
+from . import task
+from .preparation import Prepared
 
 MODULE = "rehearsal"
 TASK = """
@@ -59,5 +59,5 @@ def play(prepared: Prepared, place: str, *, mapped: bool = False) -> int:
     argv += [*(["vars", "", "resolver", RESOLVER] if mapped else []), "task-module", MODULE, "task-name", "play"]
     env = {**os.environ, "FLYTE_INTERNAL_EXECUTION_ID": MODULE, "TMPDIR": place, "PYTHONPATH": place}
     prepared.loop_start()
-    fork_task.become(prepared, argv, env | ELEMENT if mapped else env, place)
-    return fork_task.call(prepared, argv)
+    task.become(prepared, argv, env | ELEMENT if mapped else env, place)
+    return task.call(prepared, argv)

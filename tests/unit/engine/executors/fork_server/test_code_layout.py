@@ -14,9 +14,9 @@ from types import CodeType, FunctionType
 
 import pytest
 
-from flytelite.engine.executors import fork_code, fork_practice, fork_prepared
+from flytelite.engine.executors.fork_server import code_layout, practice, preparation
 
-from ..fresh_process import in_fresh_process
+from ...fresh_process import in_fresh_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are used on Linux only")
 
@@ -83,8 +83,8 @@ def move(result: Path) -> None:
     before, generator, count = codes(), upwards(), counter(1)
     first = next(generator)
     expected = results()
-    ran = fork_code.executed(results)
-    fork_code.move_together(ran)
+    ran = code_layout.executed(results)
+    code_layout.move_together(ran)
     after = codes()
     moved = sorted(name for name in before if after[name] is not before[name])
     inner = [one for code in (before["counter"], after["counter"]) for one in code.co_consts if type(one) is CodeType]
@@ -128,8 +128,8 @@ def pages(places: list[CodeType]) -> int:
 
 
 def practise(result: Path) -> None:
-    prepared = fork_prepared.prepare()
-    fork_practice.practise(prepared)
+    prepared = preparation.prepare()
+    practice.practise(prepared)
     gc.unfreeze()
     functions = [one.__code__ for one in gc.get_objects() if type(one) is FunctionType]
     before = set(prepared.moved.values())

@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any
 
-from . import fork_state
-from .fork_entrypoint import Entrypoint
+from . import state
+from .entrypoint import Entrypoint
 
 STARTUP_HOOKS = frozenset({"sitecustomize", "usercustomize"})
 """Modules that an interpreter imports by itself when it starts."""
@@ -56,11 +56,11 @@ class Prepared:
         self.entrypoints = {command.name: Entrypoint(command.name, command) for command in commands}
         self.places = {path: os.stat(path).st_mtime_ns for path in _site_packages()}
         self.loop_start = functools.partial(run_sync, _nothing)
-        for module in (contextlib, fork_state, entrypoint, base_task, context_manager):
+        for module in (contextlib, state, entrypoint, base_task, context_manager):
             linecache.getlines(str(module.__file__))  # flytekit remembers where its contexts are made, in their words
-        self.move: Callable[[str], None] | None = None  # where a user's module is imported: see fork_import.py
-        self.moved: dict[int, CodeType] = {}  # where the code of tasks was: see fork_code.py
-        self.needed: list[Any] = []  # what is copied ahead: see fork_rehearsal.py
+        self.move: Callable[[str], None] | None = None  # where a user's module is imported: see user_module.py
+        self.moved: dict[int, CodeType] = {}  # where the code of tasks was: see code_layout.py
+        self.needed: list[Any] = []  # what is copied ahead: see rehearsal.py
         self.remember()
         self.settle()
 
@@ -72,7 +72,7 @@ class Prepared:
 
     def settle(self, huge: bool = True) -> None:
         """Get ready for forks, and keep the collector from touching what there is. Raises UnsafeToFork."""
-        fork_state.forget_exit_callbacks()
+        state.forget_exit_callbacks()
         child = os.fork()  # libraries for linear algebra end their threads before a fork and start them when needed
         if child == 0:
             os._exit(0)
@@ -95,9 +95,9 @@ def prepare() -> Prepared:
 
     shutil.rmtree(data_persistence.flyte_tmp_dir)
     shutil.rmtree(Config.local_sandbox_path)
-    fork_state.fresh_context()  # in a flytekit that it does not fit, it fails here and not in every task
+    state.fresh_context()  # in a flytekit that it does not fit, it fails here and not in every task
     shutil.rmtree(data_persistence.flyte_tmp_dir)
-    loop = fork_state.connector_loop()
+    loop = state.connector_loop()
     if loop is not None:
         loop.close()
     return Prepared()
