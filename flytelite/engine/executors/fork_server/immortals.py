@@ -10,6 +10,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
 
 from .preparation import Prepared
 from .rehearsal import MADV_POPULATE_WRITE, PAGE, rehearse
@@ -27,12 +30,12 @@ SUPPORTED = (
 AT_ONCE = 4096
 """Of so many objects it is asked at once what they refer to: of all, a list would take tens of megabytes."""
 
+HIDDEN = frozenset({CodeType, tuple, dict})
+"""What may refer to more without the collector's knowing it."""
+
 
 def immortalise(prepared: Prepared) -> None:
-    """Make immortal what begins in the memory that tasks of this process would make their own.
-
-    That is, of all objects, those that a container refers to which the collector knows.
-    """
+    """Make immortal what begins in the memory that tasks of this process would make their own."""
     if not SUPPORTED:
         return
     pages = frozenset(
@@ -43,11 +46,25 @@ def immortalise(prepared: Prepared) -> None:
         for number in range(vector.address // PAGE, (vector.address + vector.length) // PAGE)
     )
     gc.unfreeze()
+    for objects in _all_objects():
+        for address in set(map(id, objects)):
+            if address // PAGE in pages:
+                ctypes.c_uint32.from_address(address).value = IMMORTAL
+    gc.freeze()
+
+
+def _all_objects() -> Iterator[list[Any]]:
+    """All that containers refer to, also those that the collector does not know: code, and what is constant."""
     containers = gc.get_objects()
     for start in range(0, len(containers), AT_ONCE):
         referents = gc.get_referents(*containers[start : start + AT_ONCE])
-        for address in set(map(id, referents)):
-            if address // PAGE in pages:
-                ctypes.c_uint32.from_address(address).value = IMMORTAL
-    del containers, referents
-    gc.freeze()
+        while referents:
+            yield referents
+            hidden = {id(one): one for one in referents if type(one) in HIDDEN and not gc.is_tracked(one)}
+            referents = gc.get_referents(*(_parts(one) if type(one) is CodeType else one for one in hidden.values()))
+
+
+def _parts(code: CodeType) -> tuple[object, ...]:
+    """What a code object refers to, which it does not tell the collector."""
+    tables = (code.co_linetable, code.co_exceptiontable)
+    return (code.co_consts, code.co_names, code.co_varnames, code.co_name, code.co_qualname, code.co_filename, *tables)

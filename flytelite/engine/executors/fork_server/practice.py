@@ -33,9 +33,10 @@ def practise(prepared: Prepared) -> None:
     try:
         with stage() as place:
             if _goes_well(prepared, place):
-                prepared.moved = code_layout.executed(lambda: _play(prepared, place, 1))
+                prepared.moved = code_layout.executed(lambda: _play(prepared, place))
                 code_layout.move_together(prepared.moved)
-                _play(prepared, place, TIMES)
+                for _ in range(TIMES):
+                    _play(prepared, place)
     except OSError:
         pass  # for example a full disk: who has not practised serves too, only slower
     prepared.remember()
@@ -48,16 +49,16 @@ def _goes_well(prepared: Prepared, place: str) -> bool:
     if child == 0:
         try:
             signal.alarm(SECONDS)
-            os._exit(0 if _play(prepared, place, 1) else 1)
+            os._exit(0 if _play(prepared, place) else 1)
         finally:
             os._exit(1)
     return os.waitpid(child, 0)[1] == 0
 
 
-def _play(prepared: Prepared, place: str, times: int) -> bool:
-    """Play a task and an element of a map, so often; whether all of it went well."""
+def _play(prepared: Prepared, place: str) -> bool:
+    """Play a task and an element of a map, loops included; whether all of it went well."""
     with _as_it_was(prepared, place), _silently():
-        codes = [play(prepared, place, mapped=mapped) for _ in range(times) for mapped in (False, True)]
+        codes = [play(prepared, place, mapped=mapped) for mapped in (False, True)]
     return not any(codes)
 
 

@@ -137,8 +137,8 @@ def practise(result: Path) -> None:
     result.write_text(json.dumps([pages(list(before)), pages(after)]))
 
 
-def test_what_flytekit_runs_for_a_task_takes_less_than_half_of_the_memory(tmp_path):
+def test_what_flytekit_runs_for_a_task_takes_little_of_the_memory(tmp_path):
     result = tmp_path / "result"
     assert in_fresh_process(practise, result) == 0
     before, after = json.loads(result.read_text())
-    assert after < before / 2
+    assert after < before * 0.28  # 0.30 where other memory is made between the copies

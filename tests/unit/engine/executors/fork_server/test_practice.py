@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+from asyncio import BaseEventLoop
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -70,24 +71,26 @@ def practise(result: Path, lacks: str = "") -> None:
         del context_manager.FlyteEntities
     elif lacks == "a place":
         tempfile.tempdir = f"{result}/nowhere"
-    code = instructions(entrypoint._dispatch_execute)
+    functions = [entrypoint._dispatch_execute, BaseEventLoop._check_running]  # a loop starts once in a process
+    code = [instructions(one) for one in functions]
     practice.practise(prepared)
     changes = {} if lacks else {name: [before[name], value] for name, value in state().items() if before[name] != value}
     forgotten = sorted(sys.modules.keys() - prepared.modules)
-    result.write_text(json.dumps([changes, forgotten, instructions(entrypoint._dispatch_execute) != code]))
+    learnt = [instructions(one) != before for one, before in zip(functions, code, strict=True)]
+    result.write_text(json.dumps([changes, forgotten, learnt]))
 
 
 def test_a_process_that_has_practised_is_as_it_was_but_for_its_code(tmp_path):
     result = tmp_path / "result"
     assert in_fresh_process(practise, result) == 0
-    assert json.loads(result.read_text()) == [{}, [], True]
+    assert json.loads(result.read_text()) == [{}, [], [True, True]]
 
 
 @pytest.mark.parametrize("lacks", ["a part of flytekit", "a place"])
 def test_where_it_cannot_be_it_is_left_out(tmp_path, lacks):
     result = tmp_path / "result"
     assert in_fresh_process(practise, result, lacks) == 0
-    assert json.loads(result.read_text()) == [{}, [], False]
+    assert json.loads(result.read_text()) == [{}, [], [False, False]]
 
 
 def written(needed: list[rehearsal.Advice]) -> int:
@@ -110,7 +113,7 @@ def test_tasks_need_less_memory_of_their_own_when_what_they_refer_to_is_immortal
     assert in_fresh_process(immortalise, result) == 0
     before, after, count, now, immortal = json.loads(result.read_text())
     if immortals.SUPPORTED:
-        assert after < before * 2 / 3
+        assert after < before * 0.45  # 0.51 where the constants of code are not
         assert now == immortal
     else:
         assert after > before * 2 / 3
