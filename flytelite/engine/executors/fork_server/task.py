@@ -43,7 +43,8 @@ def become(prepared: Prepared, argv: list[str], env: dict[str, str], cwd: str) -
     """
     os.umask(prepared.umask)
     os.chdir(cwd)
-    os.environ.clear()
+    for name in os.environ.keys() - env.keys():
+        del os.environ[name]
     os.environ.update(env)
     time.tzset()
     paths = [os.path.abspath(path) for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
