@@ -65,8 +65,7 @@ def recorded_at(event: Any) -> timestamp_pb2.Timestamp:
 
 
 def elapsed(start: timestamp_pb2.Timestamp, end: timestamp_pb2.Timestamp) -> duration_pb2.Duration:
-    """The Duration between two moments; negative when the clock was set back."""
+    """The Duration between two moments; zero when the clock was set back in between (FlyteAdmin's is negative then)."""
     nanoseconds = (end.seconds - start.seconds) * NANOSECONDS + end.nanos - start.nanos
-    sign = -1 if nanoseconds < 0 else 1
-    seconds, nanos = divmod(abs(nanoseconds), NANOSECONDS)
-    return duration_pb2.Duration(seconds=sign * seconds, nanos=sign * nanos)
+    seconds, nanos = divmod(max(0, nanoseconds), NANOSECONDS)
+    return duration_pb2.Duration(seconds=seconds, nanos=nanos)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flyteidl.admin import event_pb2 as event_requests
-from flyteidl.admin import execution_pb2
+from flyteidl.admin import execution_pb2, node_execution_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2
 from flyteidl.event import event_pb2
@@ -19,6 +19,8 @@ from flytelite.errors import (
 from flytelite.server.admin.changes import ExecutionChanged
 
 Phase = core_execution_pb2.WorkflowExecution
+NodePhase = core_execution_pb2.NodeExecution
+TaskPhase = core_execution_pb2.TaskExecution
 ERROR = core_execution_pb2.ExecutionError(code="USER:X", message="m", kind=core_execution_pb2.ExecutionError.USER)
 
 
@@ -45,6 +47,22 @@ def test_a_run_from_start_to_success(admin, id):
     assert closure.outputs.uri == "/a/outputs.pb"
     changes = [change for change in admin.published if isinstance(change, ExecutionChanged)]
     assert [change.terminal for change in changes] == [False, False, True]
+
+
+def test_nothing_takes_less_than_no_time(admin, id):
+    """The clock may be set back while something runs."""
+    admin.workflow_event(id, Phase.RUNNING, 10)
+    admin.node_event(id, "n0", NodePhase.RUNNING, 10)
+    admin.task_event(id, "n0", TaskPhase.RUNNING, 10)
+    admin.task_event(id, "n0", TaskPhase.SUCCEEDED, 6.5, output_uri="/a/outputs.pb")
+    admin.node_event(id, "n0", NodePhase.SUCCEEDED, 6.5, output_uri="/a/outputs.pb")
+    admin.workflow_event(id, Phase.SUCCEEDED, 6.5, output_uri="/a/outputs.pb")
+    node = admin.nodes.get(node_execution_pb2.NodeExecutionGetRequest(id=admin.node_id(id, "n0")))
+    (attempt,) = admin.attempts.of_node(node.id)
+    for closure in (admin.execution(id).closure, node.closure, attempt.closure):
+        assert closure.HasField("duration")
+        assert closure.duration.ToMilliseconds() == 0
+        assert closure.updated_at == admin.at(6.5)
 
 
 def test_inline_outputs_are_kept_and_found_again(admin, id):
