@@ -26,6 +26,10 @@ SUPPORTED = sys.platform == "linux"
 LOSSES = 3
 """So many fork servers of an environment may end one after the other without having started anything."""
 
+PAUSE_SECONDS = 30.0
+LONGEST_PAUSE = 3600.0
+"""Then no other is begun for so long, and twice as long each time: a machine that had no room may have it again."""
+
 IDLE_SECONDS = 600.0
 """How long the fork server of an environment is kept that nobody uses; the one of flytelite's own stays."""
 
@@ -46,8 +50,10 @@ class ForkServerExecutor:
         self.host = dict(host)
         self.otherwise = otherwise or SubprocessExecutor()
         self.idle_seconds = IDLE_SECONDS
+        self.pause_seconds = PAUSE_SECONDS
         self._servers: dict[str, ForkServer] = {}
         self._losses: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
         self._idle: dict[str, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._libraries = Libraries(self._retire)
@@ -56,7 +62,7 @@ class ForkServerExecutor:
     async def start(self, directory: Path, token: str, command: Command) -> ShimAttempt:
         """Start the command; ``directory`` must exist. Raises OSError."""
         interpreter = interpreter_for(command, self.host) if SUPPORTED else None
-        while interpreter is not None and self._losses.get(interpreter, 0) < LOSSES:
+        while interpreter is not None and asyncio.get_running_loop().time() >= self._not_before.get(interpreter, 0.0):
             server = self._server(interpreter)
             try:
                 attempt = await self._fork(server, directory, token, command)
@@ -65,7 +71,7 @@ class ForkServerExecutor:
             except Refused as refusal:
                 self._give_up(server, str(refusal))
             else:
-                self._losses.pop(interpreter, None)
+                self._succeeded(interpreter)
                 return attempt
         return await self.otherwise.start(directory, token, command)
 
@@ -150,22 +156,28 @@ class ForkServerExecutor:
         if server := self._servers.pop(interpreter, None):
             self._retire(server)
 
+    def _succeeded(self, interpreter: str) -> None:
+        self._losses.pop(interpreter, None)
+        if self._not_before.pop(interpreter, None) is not None:
+            logger.warning("tasks of %s are forked again", interpreter)
+
     def _lost(self, server: ForkServer) -> None:
-        """Make room for another one, unless that has happened already or happens all the time."""
+        """Make room for another one, unless that has happened already; at once, unless it happens all the time."""
         interpreter = server.interpreter
         if self._servers.get(interpreter) is not server:
             return
-        losses = 1 if server.served else self._losses.get(interpreter, 0) + 1
+        losses = self._losses[interpreter] = 1 if server.served else self._losses.get(interpreter, 0) + 1
         if losses >= LOSSES:
-            self._give_up(server, "its fork server ends each time it is started")
-            return
-        self._losses[interpreter] = losses
+            pause = min(self.pause_seconds * 2.0 ** min(losses - LOSSES, 20), LONGEST_PAUSE)
+            self._not_before[interpreter] = asyncio.get_running_loop().time() + pause
+            reason = "its fork server ends each time it is started"
+            logger.warning("for %g seconds, tasks of %s are new processes: %s", pause, interpreter, reason)
         self._retire(self._servers.pop(interpreter))
 
     def _give_up(self, server: ForkServer, reason: str) -> None:
         if self._servers.pop(server.interpreter, None) is not server:
             return
-        self._losses[server.interpreter] = LOSSES
+        self._not_before[server.interpreter] = float("inf")
         logger.warning("until the next start, tasks of %s are new processes: %s", server.interpreter, reason)
         self._retire(server)
 

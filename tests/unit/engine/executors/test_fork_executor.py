@@ -304,3 +304,35 @@ def test_without_a_fork_server_tasks_are_subprocesses_and_one_line_says_why(work
     assert reason in record.getMessage()
     starts = tmp_path / "bin/starts"
     assert not starts.exists() or len(starts.read_text().splitlines()) == 3
+
+
+def test_a_fork_server_that_could_not_be_started_is_tried_again(workshop, tmp_path, caplog):
+    (tmp_path / "bin").mkdir()
+    script = environment_of(
+        tmp_path / "bin",
+        '#!/bin/sh\ncase "$1" in *fork_server.py) test -e "$(dirname "$0")/room" || exit 1;; esac\n'
+        'exec @PYTHON@ "$@"\n',
+    )
+
+    async def forked(executor) -> bool:
+        bench = workshop.bench("lucky")
+        command = replace(bench.command, argv=(script, *bench.command.argv[1:]))
+        attempt = await executor.start(bench.directory, "t", command)
+        assert (await attempt.wait()).exit_code == 0, bench.log
+        return any(server.served for server in executor._servers.values())
+
+    async def main():
+        executor = ForkServerExecutor(workshop.host)
+        executor.pause_seconds = 0.001
+        assert not await forked(executor)
+        assert not await forked(executor)
+        (tmp_path / "bin/room").touch()
+        executor._not_before = dict.fromkeys(executor._not_before, 0.0)  # the pause is over
+        assert await forked(executor)
+        assert not executor._losses
+        await executor.close()
+
+    asyncio.run(main())
+    pauses = [float(one.split()[1]) for one in caplog.messages if one.startswith("for ")]
+    assert pauses == [0.001, 0.002]
+    assert caplog.messages[-1] == f"tasks of {tmp_path}/bin/python are forked again"
