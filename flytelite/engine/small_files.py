@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 
-from flytelite.engine import data
+from flytelite.engine import data, threads
 from flytelite.engine.waiting import until_there_is_space
 
 AT_ONCE = 32
@@ -62,8 +62,9 @@ class SmallFiles:
             raise RuntimeError(f"{path} is asked for after the end")
         loop = asyncio.get_running_loop()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, args=(loop,), name="flytelite-files", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(loop,), name="flytelite-files", daemon=True)
+            threads.start(thread)
+            self._thread = thread
         order = _Order(path, content, loop.create_future())
         self._orders.put(order)
         return order.made

@@ -17,6 +17,7 @@ from flyteidl.core import identifier_pb2
 
 from flytelite.config import Settings
 from flytelite.engine.executors import open_files
+from flytelite.engine.threads import Threads
 from flytelite.server.admin.changes import (
     AbortRequested,
     Change,
@@ -78,6 +79,7 @@ async def running(settings: Settings, clock: Clock = now) -> AsyncIterator[Runni
     Raises what ``serve`` raises.
     """
     logging.getLogger("flytelite").setLevel(settings.log_level.upper())
+    asyncio.get_running_loop().set_default_executor(Threads(thread_name_prefix="asyncio"))
     async with AsyncExitStack() as stack:
         socket = bind(settings.host, settings.port)
         stack.callback(socket.close)

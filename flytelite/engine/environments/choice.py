@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from flytelite.config import FILE_NAME, Settings
 from flytelite.engine.environments.building import BuildFailed, Tool, make
 from flytelite.engine.environments.library import Image, Library
 from flytelite.engine.environments.recipe import Recipe, make_recipe
+from flytelite.engine.threads import Threads
 from flytelite.image_rules import ANY, ImageRule, best
 
 BUILDS = 2
@@ -111,7 +111,7 @@ class Environments:
         self._settings = settings
         self._library = Library(settings.environments)
         self._tool = Tool(detached=True)
-        self._threads = ThreadPoolExecutor(BUILDS, thread_name_prefix="environments")
+        self._threads = Threads(BUILDS, thread_name_prefix="environments")
         self._making: dict[str, asyncio.Future[Path]] = {}
         self._probed: dict[tuple[str, int], bool] = {}
 

@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from flytelite.engine import threads
 from flytelite.engine.executors import shim
 from flytelite.engine.executors.interface import Outcome
 from flytelite.engine.waiting import until_there_is_space
@@ -59,7 +60,7 @@ def adopted(directory: Path, token: str) -> ShimAttempt:
 async def unlocked(lock: Path) -> None:
     """Wait for a lock that the system gives back when its holder dies, however it dies."""
     loop = asyncio.get_running_loop()
-    free = loop.create_future()
+    free: asyncio.Future[None] = loop.create_future()
 
     def tell() -> None:
         if not free.done():
@@ -76,8 +77,11 @@ async def unlocked(lock: Path) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(tell)
 
-    # A thread of its own: a pool would be full of waiting threads. Daemon: it must not keep a stopping server.
-    threading.Thread(target=watch, name=f"waits for {lock.parent}", daemon=True).start()
+    async def begin() -> None:
+        # A thread of its own: a pool would be full of waiting threads. Daemon: it must not keep a stopping server.
+        threads.start(threading.Thread(target=watch, name=f"waits for {lock.parent}", daemon=True))
+
+    await until_there_is_space(begin)
     await free
 
 
