@@ -37,3 +37,8 @@ def parse_or_zero(text: str) -> Fraction:
         return parse(text)
     except ValueError:
         return Fraction(0)
+
+
+def text_of(value: object) -> str:
+    """The text of a quantity in a Struct, in which numbers are floats."""
+    return f"{value:f}" if isinstance(value, float) else str(value)

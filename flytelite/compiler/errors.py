@@ -195,3 +195,7 @@ def unreachable_nodes(node_id: str, nodes: Iterable[str]) -> CompileError:
 
 def syntax_error(node_id: str, element: str) -> CompileError:
     return CompileError("SyntaxError", node_id, f"Failed to parse element [{element}].")
+
+
+def workflow_build_error(node_id: str, reason: str) -> CompileError:
+    return CompileError("WorkflowBuildError", node_id, f"Failed to parse resource as a valid quantity: {reason}")

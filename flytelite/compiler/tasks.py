@@ -38,10 +38,11 @@ def _validate_container(template: tasks_pb2.TaskTemplate, errors: CompileErrors)
         errors.collect(problem.value_required("container", "image"))
     for entry in [*container.resources.requests, *container.resources.limits]:
         if not _QUANTITY.fullmatch(entry.value):
-            errors.collect(problem.unrecognized_value(f"resources.{_resource_name(entry.name)}", entry.value))
+            errors.collect(problem.unrecognized_value(f"resources.{resource_name(entry.name)}", entry.value))
 
 
-def _resource_name(number: int) -> str:
+def resource_name(number: int) -> str:
+    """As Flyte writes it."""
     names = tasks_pb2.Resources.ResourceName
     return str(names.Name(number)) if number in names.values() else str(number)
 

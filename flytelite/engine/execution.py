@@ -9,10 +9,12 @@ from typing import Any
 
 from flyteidl.core import execution_pb2
 
+from flytelite.compiler.errors import CompilationFailed
+from flytelite.compiler.executable import validate_executable
 from flytelite.engine import data, notes
 from flytelite.engine.aborting import abort_all, cascading
 from flytelite.engine.events import WORKFLOW_TERMINAL, WorkflowPhase, workflow_event
-from flytelite.engine.failures import NodeFailed
+from flytelite.engine.failures import SYSTEM, NodeFailed, execution_error
 from flytelite.engine.level import Level, Library, run_failure_node, run_level
 from flytelite.engine.naming import END_NODE
 from flytelite.engine.run import AUTO_ABORT, Run
@@ -33,6 +35,9 @@ async def execute(run: Run) -> None:
     launch = run.launch
     level = Level(run, launch.workflow.primary, Library(launch.workflow), run.directory)
     level.on_failure = lambda error: _advance(run, WorkflowPhase.FAILING, error=error)
+    if not run.resumed and (objection := _objection(run)) is not None:
+        _end(run, WorkflowPhase.FAILED, error=objection)
+        return
     try:
         if launch.phase == WorkflowPhase.FAILING:
             await _go_on_failing(run, level)
@@ -70,6 +75,15 @@ def _end_eager_children(run: Run, reason: str) -> None:
 def failed(run: Run, error: execution_pb2.ExecutionError) -> None:
     """The last event of an execution that the engine could not carry to its end."""
     _end(run, WorkflowPhase.FAILED, error=error)
+
+
+def _objection(run: Run) -> execution_pb2.ExecutionError | None:
+    """Why the workflow cannot be run at all: FlyteAdmin creates an execution that has failed (``transformers``)."""
+    try:
+        validate_executable(run.launch.workflow)
+    except CompilationFailed as error:
+        return execution_error(SYSTEM, "Unknown", str(error))
+    return None
 
 
 async def _go_on_failing(run: Run, level: Level) -> None:

@@ -16,7 +16,7 @@ from flyteidl.admin import matchable_resource_pb2
 from flyteidl.core import tasks_pb2
 from google.protobuf import json_format
 
-from flytelite.quantities import parse_or_zero
+from flytelite.quantities import parse_or_zero, text_of
 
 CPU, MEMORY, GPU, EPHEMERAL_STORAGE = "cpu", "memory", "gpu", "ephemeral-storage"
 _ALWAYS = (CPU, MEMORY)
@@ -60,7 +60,8 @@ def effective_resources(
     ``template`` is the task's as it is registered, ``overrides`` what its node says (``TaskNode.overrides.resources``,
     None for nothing), ``platform`` what ``Launch.task_resources`` carries: TASK_RESOURCE attributes, else the settings.
     Of a pod the primary container counts. A request that is missing is the limit, else the platform's default; a
-    missing limit is the request; neither exceeds the platform's limit. What is no quantity asks for nothing.
+    missing limit is the request; neither exceeds the platform's limit. What is no quantity asks
+    for nothing: it was refused before (``compiler/executable.py``, ``tasks/pods.py``).
     """
     defaults, ceilings = _spec(platform.defaults), _spec(platform.limits)
     asked = _of_template(template)
@@ -111,11 +112,7 @@ def _of_pod(template: tasks_pb2.TaskTemplate) -> dict[str, Amount]:
 
 def _of_list(found: Mapping[str, Any]) -> dict[str, Fraction]:
     """A Kubernetes ResourceList; numbers in a Struct are floats."""
-    return {_IN_POD[name]: parse_or_zero(_written(value)) for name, value in found.items() if name in _IN_POD}
-
-
-def _written(value: Any) -> str:
-    return f"{value:f}" if isinstance(value, float) else str(value)
+    return {_IN_POD[name]: parse_or_zero(text_of(value)) for name, value in found.items() if name in _IN_POD}
 
 
 def _entries(resources: tasks_pb2.Resources) -> dict[str, Amount]:

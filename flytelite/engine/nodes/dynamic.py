@@ -13,6 +13,7 @@ from flyteidl.core import compiler_pb2, dynamic_job_pb2, identifier_pb2, literal
 from flyteidl.event import event_pb2
 
 from flytelite.compiler.errors import CompilationFailed
+from flytelite.compiler.executable import validate_executable
 from flytelite.compiler.workflows import compile_dynamic, dynamic_template, required
 from flytelite.engine import data
 from flytelite.engine.events import NodePhase
@@ -102,9 +103,11 @@ def _compile(
     try:
         needed = required(dynamic_template(job_spec, id, template.interface), job_spec.subworkflows)
         launch_plans = [_launch_plan(node, one) for one in needed.launch_plans]
-        return compile_dynamic(job_spec, id, template.interface, launch_plans)
+        closure = compile_dynamic(job_spec, id, template.interface, launch_plans)
+        validate_executable(closure)
     except (CompilationFailed, FlyteError) as error:
         raise failed(USER, BUILD_FAILED, f"[User] malformed dynamic workflow, caused by: {error}") from error
+    return closure
 
 
 def _launch_plan(node: NodeRun, id: identifier_pb2.Identifier) -> object:

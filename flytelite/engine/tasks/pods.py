@@ -11,6 +11,7 @@ from flyteidl.core import literals_pb2, tasks_pb2
 from google.protobuf import json_format
 
 from flytelite.engine.tasks.refusals import BadTaskFormat
+from flytelite.quantities import parse, text_of
 
 SIDECAR = "sidecar"
 PRIMARY_CONTAINER = "primary_container_name"
@@ -27,6 +28,7 @@ def container_of(template: tasks_pb2.TaskTemplate) -> tasks_pb2.Container:
             " and it can only run tasks with a container"
         )
     found = _primary(template, pod)
+    _check_resources(found.get("resources") or {})
     container = tasks_pb2.Container(
         image=found.get("image", ""), command=found.get("command", []), args=found.get("args", [])
     )
@@ -35,6 +37,18 @@ def container_of(template: tasks_pb2.TaskTemplate) -> tasks_pb2.Container:
     if template.k8s_pod.HasField("data_config"):
         container.data_config.CopyFrom(template.k8s_pod.data_config)
     return container
+
+
+def _check_resources(resources: dict[str, Any]) -> None:
+    """CreateTask has checked the pod of a task; a node may have brought another one."""
+    for kind in ("requests", "limits"):
+        for name, value in (resources.get(kind) or {}).items():
+            if isinstance(value, dict):
+                continue  # as version 0 of the templates has them
+            try:
+                parse(text_of(value))
+            except ValueError as error:
+                raise BadTaskFormat(f"resources.{kind}.{name} [{value}] of the pod: {error}") from error
 
 
 def remarks(template: tasks_pb2.TaskTemplate) -> tuple[str, ...]:
