@@ -19,7 +19,7 @@ SYSTEM_FAILURES = 3
 ERROR_LIMIT = 100 * 1024
 """Characters of an error message that are kept."""
 
-_LASTING = ("queued_at", "system_failures", "free_failures", "at")
+_LASTING = ("queued_at", "system_failures", "free_failures", "at", "reservation")
 """What a note keeps from one attempt to the next."""
 
 USER = execution_pb2.ExecutionError.USER

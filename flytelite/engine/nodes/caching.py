@@ -28,7 +28,8 @@ Reservation = catalog_pb2.CatalogReservation
 class Caching:
     """The cache as one task run sees it. ``interface`` has an element's outputs when it is one's.
 
-    ``inputs`` is asked for when the key is needed, which for most tasks is never.
+    ``inputs`` is asked for when the key is needed, which for most tasks is never. ``held`` is the reservation that was
+    noted before: an attempt that fails leaves it to the next one, under its own name.
     """
 
     run: Run
@@ -37,6 +38,7 @@ class Caching:
     inputs: Callable[[], literals_pb2.LiteralMap]
     unique_id: str
     attempt: int
+    held: Note | None = None
 
     @property
     def wanted(self) -> bool:
@@ -130,13 +132,16 @@ class Caching:
 
     @property
     def reservation(self) -> Note:
-        """The reservation that this run takes, to note it."""
+        """The reservation that this run takes or has, to note it."""
+        if self.held is not None:
+            return self.held
         id = self.key.dataset
-        return {"dataset": [id.project, id.domain, id.name, id.version], "tag": self.key.tag, "owner": self._owner}
+        owner = generated_name(self.run.id.name, self.unique_id, self.attempt)
+        return {"dataset": [id.project, id.domain, id.name, id.version], "tag": self.key.tag, "owner": owner}
 
     @property
     def _owner(self) -> str:
-        return generated_name(self.run.id.name, self.unique_id, self.attempt)
+        return str(self.reservation["owner"])
 
 
 def give_back(run: Run, reservation: Note) -> None:

@@ -118,7 +118,8 @@ class Element:
     def _caching(self) -> caching.Caching:
         interface = caching.element_interface(self.template.interface)
         work = self.work
-        return caching.Caching(work.run, self.template, interface, self.inputs, work.unique_id, self.attempt)
+        held = self.note.get("reservation")
+        return caching.Caching(work.run, self.template, interface, self.inputs, work.unique_id, self.attempt, held)
 
     async def _cached(self) -> bool:
         """Whether an equal run before answers for the element. It is known without ever having been queued."""
@@ -160,20 +161,23 @@ class Element:
 
     async def _attempts(self) -> None:
         allowed = max_attempts(self.node.array.node, self.template)
-        over = False
-        while not over:
-            cache = self._caching
-            if cache.serialized:
-                # In an array who waits keeps its place.
-                self._note_reservation(cache.reservation)
-                if "intent" not in self.note and (found := await cache.reserve(Slot(None))) is not None:
-                    await self._use(found)
-                    return
-            try:
-                over = await self._once(allowed)
-            finally:
-                if cache.serialized and not self.node.run.stopping:
-                    cache.release()
+        cache = self._caching
+        if cache.serialized:
+            # In an array who waits keeps its place; who has begun has the reservation.
+            self._note_reservation(cache.reservation)
+            if (
+                not self.attempt
+                and "intent" not in self.note
+                and (found := await cache.reserve(Slot(None))) is not None
+            ):
+                await self._use(found)
+                return
+        try:
+            while not await self._once(allowed):
+                pass
+        finally:
+            if cache.serialized and not self.node.run.stopping:
+                cache.release()
 
     def _note_reservation(self, reservation: Note) -> None:
         """Before it is taken: an engine that is killed leaves to the next one to give it back."""

@@ -69,7 +69,7 @@ class NodeRun:
 
     ``note`` is what must survive a restart: the attempt, its failures, when it began, and whatever the handler keeps
     in it. ``pending``, ``pending_notes`` and ``pending_files`` go out in one batch with the node's next event;
-    ``afterwards`` is done once the end of the attempt is on record.
+    ``afterwards`` is done once the node's end is on record.
     """
 
     def __init__(self, level: Level, node: workflow_pb2.Node, inside: NodeRun | None = None) -> None:
@@ -262,7 +262,7 @@ class NodeRun:
         """The next attempt's number, in the batch that records the end of the one before."""
         self.note = {**next_attempt(self.note), "started_at": self.now()}
         self.emit()
-        self.finish()
+        self.afterwards.clear()
 
     def interruptible(self, system_failures: int) -> bool:
         """Whether the attempt may be interrupted: the node's wish, else the execution's; never the last one."""

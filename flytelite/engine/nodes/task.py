@@ -59,7 +59,7 @@ async def run(node: NodeRun) -> Finished:
     cache = _caching(node, template)
     node.task_metadata = None
     if cache.serialized:
-        # Held by whoever was queued, and kept by whoever runs, whatever became of it meanwhile.
+        # Taken while the node was queued, and kept from attempt to attempt.
         node.note["reservation"] = cache.reservation
         node.task_metadata = event_pb2.TaskNodeMetadata(reservation_status=caching.Reservation.RESERVATION_ACQUIRED)
         node.afterwards.append(cache.release)
@@ -71,7 +71,10 @@ async def run(node: NodeRun) -> Finished:
 
 
 def _caching(node: NodeRun, template: tasks_pb2.TaskTemplate) -> caching.Caching:
-    return caching.Caching(node.run, template, template.interface, lambda: node.inputs, node.unique_id, node.attempt)
+    held = node.note.get("reservation")
+    return caching.Caching(
+        node.run, template, template.interface, lambda: node.inputs, node.unique_id, node.attempt, held
+    )
 
 
 async def _use(node: NodeRun, found: Artifact) -> Finished:

@@ -225,6 +225,74 @@ def test_serialized_runs_wait_for_each_other(bench):
     assert not bench.ledger.reservations
 
 
+STUBBORN = """
+import os, time
+from pathlib import Path
+from flytekit import map_task, task, workflow
+from flytekit.exceptions.user import FlyteRecoverableException
+
+@task(cache=True, cache_version="1", cache_serialize=True, retries=2)
+def stubborn(directory: str) -> int:
+    number = int(os.environ["FLYTE_ATTEMPT_NUMBER"])
+    with open(directory + "/ran", "a") as file:
+        file.write(f"{os.environ['FLYTE_INTERNAL_EXECUTION_ID']}-{number}\\n")
+    while not Path(directory, f"go{number}").exists():
+        time.sleep(0.01)
+    if number < 2:
+        raise FlyteRecoverableException("not yet")
+    return number
+
+@workflow
+def wf(directory: str) -> int:
+    return stubborn(directory=directory)
+
+@workflow
+def mapped(directories: list[str]) -> list[int]:
+    return map_task(stubborn)(directory=directories)
+"""
+
+
+@pytest.mark.parametrize("name", ["wf", "mapped"])
+def test_who_tries_again_has_the_reservation_still(bench, name):
+    bench.build(STUBBORN, name)
+    directory = str(bench.directory)
+    inputs = bench.literals(directory=directory) if name == "wf" else bench.literals(directories=[directory])
+    first, second = (bench.ledger.create(one, bench.closures[f"flow.{name}"], inputs) for one in ("first", "second"))
+
+    async def until(condition) -> None:
+        while not condition():  # noqa: ASYNC110  the other side is a process
+            await asyncio.sleep(0.01)
+
+    async def main():
+        propeller = bench.engine()
+        async with asyncio.timeout(100):
+            await propeller.start()
+            await until(lambda: sum("reservation" in note for note in bench.ledger.notes.values()) == 2)
+            for number in range(3):
+                await until(lambda n=number: len(ran(bench)) == n + 1)
+                (bench.directory / f"go{number}").touch()
+            closures = [await bench.ledger.ended(id) for id in (first, second)]
+            await propeller.stop()
+        return closures
+
+    assert [closure.phase for closure in asyncio.run(main())] == [SUCCEEDED, SUCCEEDED]
+    assert ran(bench) == ["first-0", "first-1", "first-2"]
+    assert not bench.ledger.reservations
+
+
+def test_a_restarted_engine_gives_back_what_the_first_attempt_took(bench):
+    bench.build(STUBBORN)
+    bench.id = bench.ledger.create("exec", bench.closures["flow.wf"], bench.literals(directory=str(bench.directory)))
+    (bench.directory / "go0").touch()
+    bench.crash("n0 TE1 RUNNING")
+    assert list(bench.ledger.reservations.values()) == ["exec-n0-0"]
+    (bench.directory / "go1").touch()
+    (bench.directory / "go2").touch()
+    assert bench.go(bench.id).phase == SUCCEEDED
+    assert ran(bench) == ["exec-0", "exec-1", "exec-2"]
+    assert not bench.ledger.reservations
+
+
 def test_what_others_put_into_the_catalog_is_a_hit_if_it_fits(bench):
     closure = bench.build(SOURCE)
     inputs = bench.literals(directory=str(bench.directory), a=3)
