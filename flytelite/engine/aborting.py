@@ -58,7 +58,8 @@ async def _abort(run: Run, nodes: Iterable[node_execution_pb2.NodeExecution], re
         if child.name:
             sink.terminate_execution(child, cascading(run, reason))
         gone = _notes(run, node)
-        for note in gone.values():
+        for key, note in gone.items():
+            run.forget(key)
             if "reservation" in note:
                 give_back(run, note["reservation"])
         sink.emit(*_events(run, node, reason), notes=dict.fromkeys(gone))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from flyteidl.core import identifier_pb2, workflow_pb2
 
@@ -16,6 +15,7 @@ from flytelite.engine.connectors.registry import Connectors
 from flytelite.engine.environments.choice import Environments
 from flytelite.engine.events import WorkflowPhase
 from flytelite.engine.executors.interface import Executor
+from flytelite.engine.places import Places, Slot, left_running
 from flytelite.engine.record import EventSink, Launch, ReadView
 from flytelite.engine.secrets.grants import Secrets
 from flytelite.engine.small_files import SmallFiles
@@ -80,35 +80,6 @@ class Services:
     files: SmallFiles = field(default_factory=SmallFiles)
 
 
-class Slot:
-    """A place among the nodes that run at the same time; given back at the end at the latest."""
-
-    def __init__(self, places: asyncio.Semaphore | None) -> None:
-        self._places = places
-        self._held = False
-
-    async def __aenter__(self) -> Slot:
-        await self.take()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-    async def take(self) -> None:
-        """Wait for a place, unless there is one already."""
-        if self._places is not None and not self._held:
-            await self._places.acquire()
-            self._held = True
-
-    def release(self) -> None:
-        """Let another node have the place."""
-        if self._held and self._places is not None:
-            self._held = False
-            self._places.release()
-
-
 class Run:
     """One execution: its settings, its slots, and whether it is being ended.
 
@@ -124,7 +95,8 @@ class Run:
         self.abort_cause: str | None = None
         self.stopping = False
         limit = launch.spec.max_parallelism
-        self.places = asyncio.Semaphore(limit) if limit > 0 else None
+        running = left_running(services.view, launch.id) if self.resumed else ()
+        self.places = Places(limit, running) if limit > 0 else None
         template = launch.workflow.primary.template
         policy = template.metadata.on_failure
         self.lenient: bool = policy == workflow_pb2.WorkflowMetadata.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE
@@ -147,9 +119,14 @@ class Run:
         """Whether somebody asked for the end of the execution."""
         return self.abort_cause is not None
 
-    def slot(self, counted: bool) -> Slot:
-        """A place for a node; nodes that do not count always have one."""
-        return Slot(self.places if counted else None)
+    def slot(self, counted: bool, who: str) -> Slot:
+        """A place for a node, by the key of its note; nodes that do not count always have one."""
+        return Slot(self.places if counted else None, who)
+
+    def forget(self, who: str) -> None:
+        """What an earlier engine left running is ended, and needs no place."""
+        if self.places is not None:
+            self.places.forget(who)
 
     def reason(self, otherwise: str = AUTO_ABORT) -> str:
         """Why nodes are being aborted."""

@@ -19,6 +19,7 @@ from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, NodeFailed, executi
 from flytelite.engine.nodes.array_report import ArrayReport
 from flytelite.engine.nodes.element import Element
 from flytelite.engine.nodes.node import Finished, NodeRun, whole_inputs
+from flytelite.engine.places import Places, gives_its_place_away
 from flytelite.engine.waiting import end_all, persistently
 
 NONE = literals_pb2.Literal(scalar=literals_pb2.Scalar(none_type=literals_pb2.Void()))
@@ -35,6 +36,8 @@ async def run(node: NodeRun) -> Finished:
     report = ArrayReport(node, template)
     own = partial(inputs_of, array, inputs)
     elements = [Element(node, template, index, report, own) for index in range(size)]
+    if array.WhichOneof("parallelism_option") is None:
+        node.note["shares"] = True
     report.begin(elements)
     try:
         await _run_elements(node, elements, report)
@@ -66,8 +69,10 @@ async def _run_elements(node: NodeRun, elements: Sequence[Element], report: Arra
     """Return when all have ended, or when those that failed are too many; then the others are ended."""
     array = node.array
     allowed = len(elements) - minimum(array, len(elements))
-    places = asyncio.Semaphore(array.parallelism) if array.parallelism else None
-    if places is None and array.WhichOneof("parallelism_option") is None:
+    places = None
+    if array.parallelism:
+        places = Places(array.parallelism, [one.key for one in elements if one.is_running])
+    elif gives_its_place_away(node.note):
         node.slot.release()  # without a number of its own an array shares the workflow's places
         places = node.run.places
     tasks = [asyncio.create_task(one.run(places), name=f"element {one.index}") for one in elements]

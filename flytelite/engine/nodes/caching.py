@@ -17,8 +17,9 @@ from flyteidl.event import event_pb2
 from flytelite.engine.catalog import Artifact, Catalog, Key, NoCacheVersion, key_of, reservation_bell
 from flytelite.engine.failures import SYSTEM, NodeFailed, failed
 from flytelite.engine.naming import generated_name
+from flytelite.engine.places import Slot
 from flytelite.engine.record import Note
-from flytelite.engine.run import Run, Slot
+from flytelite.engine.run import Run
 
 Status = catalog_pb2.CatalogCacheStatus
 Reservation = catalog_pb2.CatalogReservation

@@ -29,8 +29,8 @@ from flytelite.engine.failures import (
 from flytelite.engine.nodes import caching
 from flytelite.engine.nodes.node import NodeRun
 from flytelite.engine.nodes.progress import Progress
+from flytelite.engine.places import Places, Slot, is_running
 from flytelite.engine.record import Note, UnsyncedFiles
-from flytelite.engine.run import Slot
 from flytelite.engine.tasks import results
 from flytelite.engine.tasks.node_overrides import as_overridden
 
@@ -101,18 +101,20 @@ class Element:
             overrides=overrides.resources,
         )
 
-    async def run(self, places: asyncio.Semaphore | None) -> None:
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process, or a job, of the current attempt."""
+        return is_running(self.note)
+
+    async def run(self, places: Places | None) -> None:
         """Run the element to its end, in one of the places. What the task does never raises."""
         if self.phase in TASK_TERMINAL:
             await self._remember()
             return
         if self.phase == TaskPhase.UNDEFINED and await self._cached():
             return
-        if places is None:
+        async with Slot(places, self.key):
             await self._attempts()
-        else:
-            async with places:
-                await self._attempts()
 
     @property
     def _caching(self) -> caching.Caching:
@@ -249,6 +251,7 @@ class Element:
             await plugins.end(self.node.run, self.note["intent"])
         if "reservation" in self.note:
             caching.give_back(self.node.run, self.note["reservation"])
+        self.node.run.forget(self.key)
         self._change(TaskPhase.ABORTED)
 
     def queued(self, intent: Note | None, *remarks: str, reason: str = SUBMITTED, version: int = 0) -> None:

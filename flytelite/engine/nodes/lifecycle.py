@@ -28,6 +28,7 @@ from flytelite.engine.naming import END_NODE, START_NODE
 from flytelite.engine.nodes import array, branch, end, gate, launch_plan, start, subworkflow, task
 from flytelite.engine.nodes.node import Deadline, Finished, NodeRun
 from flytelite.engine.nodes.recovery import recovered
+from flytelite.engine.places import gives_its_place_away
 
 Handler = Callable[[NodeRun], Awaitable[Finished]]
 
@@ -65,7 +66,7 @@ async def run_node(
     if not await level.ready(node.id, inside.node.id if inside is not None else ""):
         run.advance(NodePhase.SKIPPED)
         return NodeResult(NodePhase.SKIPPED)
-    async with run.run.slot(_counts(node)) as run.slot:
+    async with run.run.slot(_counts(node) and not gives_its_place_away(run.note), run.key) as run.slot:
         return await _run(run, original, on_queued)
 
 

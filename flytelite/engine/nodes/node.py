@@ -26,8 +26,9 @@ from flytelite.engine.failures import (
 )
 from flytelite.engine.level import Level
 from flytelite.engine.naming import START_NODE, Parent, unique_node_id
+from flytelite.engine.places import Slot
 from flytelite.engine.record import Event, Note, UnsyncedFiles
-from flytelite.engine.run import Run, Services, Slot
+from flytelite.engine.run import Run, Services
 from flytelite.errors import FlyteError
 
 LINGER_SECONDS = 0.02
