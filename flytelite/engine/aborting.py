@@ -24,6 +24,7 @@ from flytelite.engine.events import (
     task_event,
 )
 from flytelite.engine.nodes.caching import give_back
+from flytelite.engine.places import is_running
 from flytelite.engine.record import Event, Note
 from flytelite.engine.run import Run
 
@@ -36,6 +37,26 @@ async def abort_all(run: Run, reason: str) -> None:
 async def abort_left_over(run: Run, ids: Iterable[identifier_pb2.NodeExecutionIdentifier], reason: str) -> None:
     """The same of these nodes and of what is inside of them, which an earlier engine began and nobody takes up."""
     await _abort(run, [node for id in ids for node in _with_inner(run, id)], reason)
+
+
+async def abort_attempt(run: Run, id: identifier_pb2.NodeExecutionIdentifier, reason: str) -> None:
+    """The same of the current attempt of a node that does not end with it, and of all that is inside of it."""
+    view, sink = run.services.view, run.services.sink
+    await _abort(run, [node for child in view.children(id) for node in _with_inner(run, child.id)], reason)
+    node = view.node_execution(id)
+    assert node is not None
+    own, *elements = _notes(run, node).items()
+    unfinished = any(task.closure.phase not in TASK_TERMINAL for task in view.task_executions(id))
+    running = [note for _, note in elements if is_running(note)] + [own[1]] * (unfinished and "intent" in own[1])
+    await asyncio.gather(*(plugins.end(run, note["intent"]) for note in running))
+    child = node.closure.workflow_node_metadata.executionId
+    if child.name:
+        sink.terminate_execution(child, cascading(run, reason))
+    for key, note in (own, *elements):
+        run.forget(key)
+        if key != own[0] and "reservation" in note:
+            give_back(run, note["reservation"])
+    sink.emit(*_task_events(run, node), notes={key: None for key, _ in elements})
 
 
 def _with_inner(run: Run, id: identifier_pb2.NodeExecutionIdentifier) -> Iterator[node_execution_pb2.NodeExecution]:
@@ -81,7 +102,7 @@ def _notes(run: Run, node: node_execution_pb2.NodeExecution) -> dict[str, Note]:
     return found
 
 
-def _events(run: Run, node: node_execution_pb2.NodeExecution, reason: str) -> Iterator[Event]:
+def _task_events(run: Run, node: node_execution_pb2.NodeExecution) -> Iterator[Event]:
     for task in run.services.view.task_executions(node.id):
         if task.closure.phase not in TASK_TERMINAL:
             yield task_event(
@@ -95,6 +116,10 @@ def _events(run: Run, node: node_execution_pb2.NodeExecution, reason: str) -> It
                 logs=task.closure.logs,
                 metadata=_with_elements_aborted(task.closure.metadata),
             )
+
+
+def _events(run: Run, node: node_execution_pb2.NodeExecution, reason: str) -> Iterator[Event]:
+    yield from _task_events(run, node)
     error = execution_pb2.ExecutionError(code="NodeAborted", message=reason)
     yield node_event(
         run.id,

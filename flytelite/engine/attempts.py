@@ -133,6 +133,9 @@ class Reporter(Protocol):
     def started(self) -> None:
         """The process runs."""
 
+    def goes_on(self) -> None:
+        """The attempt is not over: what has to end in time has not."""
+
     def ended(self, outcome: Outcome) -> None:
         """The process is gone; what it took goes with the next event."""
 
@@ -272,6 +275,8 @@ async def _attended(begin: Callable[[], Awaitable[Attempt]], reporter: Reporter)
                 await asyncio.sleep(waiting.SPACE_SECONDS)
                 continue
             reporter.started()
+            if not attempt.ended:
+                reporter.goes_on()
             return await attempt.wait()
         except asyncio.CancelledError:
             await _end(starting)

@@ -24,9 +24,11 @@ def identifier(services: Services, template: tasks_pb2.TaskTemplate) -> str:
 
 async def run(work: Work, intent: Note | None, reporter: Reporter) -> results.Succeeded | results.Failed:
     """Run the attempt, or go on with what an earlier engine began and noted as its ``intent``."""
-    if intent is None and (refused := _refusal(work)) is not None:
-        reporter.queued(None)
-        return refused
+    if intent is None:
+        reporter.goes_on()
+        if (refused := _refusal(work)) is not None:
+            reporter.queued(None)
+            return refused
     if work.template.type == echo.TYPE:
         return await _echo(work)
     if await _is_connected(work, intent):

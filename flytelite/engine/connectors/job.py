@@ -64,23 +64,23 @@ async def run(work: Work, intent: Note | None, reporter: Reporter, needed: bool)
 
     Cancelling ends the job, unless it is the engine that stops: the next one goes on with it.
     """
-    try:
-        job = await _find(work, needed)
-        if intent is None and job.route.is_sync:
-            return await job.execute(reporter)
-        if intent is None:
+    if intent is None:
+        try:
+            job = await _find(work, needed)
+            if job.route.is_sync:
+                return await job.execute(reporter)
             intent = await _create(job)
             reporter.queued(intent, reason="launched", version=LAUNCHED)
-            await work.run.services.sink.durable()
-    except (BadTaskFormat, NoConnector) as error:
-        if isinstance(error, NoConnector):
-            error = task_types.without_connector(work.template, str(error))
-        reporter.queued(None)
-        return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
-    except _CallFailed as error:
-        return results.Failed(execution_error(USER, FAILED, str(error)), retryable=True)
+        except (BadTaskFormat, NoConnector) as error:
+            if isinstance(error, NoConnector):
+                error = task_types.without_connector(work.template, str(error))
+            reporter.queued(None)
+            return results.Failed(execution_error(USER, "BadTaskFormat", str(error)), retryable=False)
+        except _CallFailed as error:
+            return results.Failed(execution_error(USER, FAILED, str(error)), retryable=True)
     try:
-        return await job.watch(intent, reporter)
+        await work.run.services.sink.durable()
+        return await _watch(work, intent, reporter)
     except asyncio.CancelledError:
         if not work.run.stopping:
             await persistently(asyncio.ensure_future(end(work.run, intent)))
@@ -91,7 +91,7 @@ async def end(run: Run, intent: Note) -> None:
     """End the job that an intent tells of. What the connector refuses is in the log: there is nobody else to tell."""
     from flytelite.engine.connectors.client import ServiceFailed
 
-    category = agent_pb2.TaskCategory(name=str(intent["type"]), version=int(intent["type_version"]))
+    category = _category(intent)
     request = agent_pb2.DeleteTaskRequest(task_type=category.name, task_category=category, resource_meta=_meta(intent))
     try:
         route = await run.services.connectors.find(category.name, category.version, needed=True)
@@ -160,7 +160,7 @@ class Job:
             message = f"the connector answered with phase [{phase}], which is no end: {resource.message}"
             return results.Failed(execution_error(SYSTEM, FAILED, message), retryable=False)
         reporter.progressed(phase, resource.message, resource.log_links, resource.custom_info)
-        return await asyncio.to_thread(self._result, phase, resource)
+        return await asyncio.to_thread(_result, self.work, phase, resource)
 
     async def create(self) -> dict[str, object]:
         """Start the job; what has to be kept of it. Raises _CallFailed and BadTaskFormat."""
@@ -182,46 +182,6 @@ class Job:
             "type": category.name,
             "type_version": category.version,
         }
-
-    async def watch(self, intent: Note, reporter: Reporter) -> results.Succeeded | results.Failed:
-        """Look at the job until it has ended, and tell what changes."""
-        from flytelite.engine.connectors.client import ServiceFailed
-
-        request = agent_pb2.GetTaskRequest(
-            task_type=self._category.name,
-            task_category=self._category,
-            resource_meta=_meta(intent),
-            output_prefix=str(self.work.output_directory),
-        )
-        route, failures, pause = self.route, 0, FIRST_PAUSE
-        while True:
-            try:
-                if failures:  # a service of this machine that died is another one now
-                    route = (await _find(self.work, needed=True)).route
-                resource = await route.client.get(request)
-            except (ServiceFailed, NoConnector) as error:
-                failures += 1
-                if failures > FAILURES:
-                    return results.Failed(execution_error(USER, LOST, str(error)), retryable=False)
-                await asyncio.sleep(FAILURE_PAUSE * (failures - 1))
-                continue
-            failures = 0
-            phase = _phase(resource)
-            reporter.progressed(phase, resource.message, resource.log_links, resource.custom_info)
-            if phase not in _PHASES:
-                return await asyncio.to_thread(self._result, phase, resource)
-            await asyncio.sleep(pause)
-            pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
-
-    def _result(self, phase: int, resource: agent_pb2.Resource) -> results.Succeeded | results.Failed:
-        """What came of a job that has ended in that phase. Writes its outputs."""
-        if phase != TaskPhase.SUCCEEDED:
-            return _failure(phase, resource)
-        outputs = self.work.output_directory
-        declared = bool(self.work.template.interface.outputs.variables)
-        if declared and resource.HasField("outputs"):
-            data.write_bytes(outputs / data.OUTPUTS, resource.outputs.SerializeToString(deterministic=True))
-        return results.read(outputs, declared)
 
     def _template(self) -> tasks_pb2.TaskTemplate:
         """The task's template with its variables replaced, and the directory that they name. Raises BadTaskFormat."""
@@ -258,6 +218,58 @@ class Job:
             environment_variables={item.key: item.value for item in spec.envs.values},
             identity=spec.security_context.run_as,
         )
+
+
+async def _watch(work: Work, intent: Note, reporter: Reporter) -> results.Succeeded | results.Failed:
+    """Look at the job until it has ended, and tell what changes.
+
+    A service that cannot be found is one that does not answer: after a restart it may take longer to be there.
+    """
+    from flytelite.engine.connectors.client import ServiceFailed
+
+    category = _category(intent)
+    request = agent_pb2.GetTaskRequest(
+        task_type=category.name,
+        task_category=category,
+        resource_meta=_meta(intent),
+        output_prefix=str(work.output_directory),
+    )
+    route, failures, pause = None, 0, FIRST_PAUSE
+    while True:
+        try:
+            if route is None or failures:  # a service of this machine that died is another one now
+                route = (await _find(work, needed=True)).route
+            resource = await route.client.get(request)
+        except (ServiceFailed, NoConnector) as error:
+            failures += 1
+            if failures > FAILURES:
+                return results.Failed(execution_error(USER, LOST, str(error)), retryable=False)
+            reporter.goes_on()
+            await asyncio.sleep(FAILURE_PAUSE * (failures - 1))
+            continue
+        failures = 0
+        phase = _phase(resource)
+        reporter.progressed(phase, resource.message, resource.log_links, resource.custom_info)
+        if phase not in _PHASES:
+            return await asyncio.to_thread(_result, work, phase, resource)
+        reporter.goes_on()
+        await asyncio.sleep(pause)
+        pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
+
+
+def _result(work: Work, phase: int, resource: agent_pb2.Resource) -> results.Succeeded | results.Failed:
+    """What came of a job that has ended in that phase. Writes its outputs."""
+    if phase != TaskPhase.SUCCEEDED:
+        return _failure(phase, resource)
+    outputs = work.output_directory
+    declared = bool(work.template.interface.outputs.variables)
+    if declared and resource.HasField("outputs"):
+        data.write_bytes(outputs / data.OUTPUTS, resource.outputs.SerializeToString(deterministic=True))
+    return results.read(outputs, declared)
+
+
+def _category(intent: Note) -> agent_pb2.TaskCategory:
+    return agent_pb2.TaskCategory(name=str(intent["type"]), version=int(intent["type_version"]))
 
 
 def _meta(intent: Note) -> bytes:

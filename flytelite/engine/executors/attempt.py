@@ -8,7 +8,7 @@ import fcntl
 import os
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,15 @@ class ShimAttempt:
         self.directory = directory
         self.token = token
         self._watch: asyncio.Task[Outcome] = asyncio.create_task(self._finish(gone))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is known to have ended."""
+        return self._watch.done()
+
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Have it told."""
+        self._watch.add_done_callback(lambda _: tell())
 
     async def wait(self) -> Outcome:
         """How it ended, once it has."""
@@ -52,30 +61,32 @@ class ShimAttempt:
         return _settle(self.directory, self.token)
 
 
-def adopted(directory: Path, token: str) -> ShimAttempt:
-    """The attempt that an earlier engine started in a directory; lost when there is none."""
-    return ShimAttempt(directory, token, unlocked(directory / LOCK))
+async def adopted(directory: Path, token: str) -> ShimAttempt:
+    """The attempt that an earlier engine started in a directory; lost when there is none.
+
+    Returns when it is known whether it has ended.
+    """
+    known = asyncio.Event()
+    attempt = ShimAttempt(directory, token, unlocked(directory / LOCK, known.set))
+    attempt.when_ended(known.set)
+    await known.wait()
+    return attempt
 
 
-async def unlocked(lock: Path) -> None:
-    """Wait for a lock that the system gives back when its holder dies, however it dies."""
+async def unlocked(lock: Path, held: Callable[[], None] = lambda: None) -> None:
+    """Wait for a lock that the system gives back when its holder dies, however it dies. ``held`` hears of a holder."""
     loop = asyncio.get_running_loop()
     free: asyncio.Future[None] = loop.create_future()
 
-    def tell() -> None:
+    def let_go() -> None:
         if not free.done():
             free.set_result(None)
 
     def watch() -> None:
-        try:
-            descriptor = os.open(lock, os.O_RDWR)
-        except FileNotFoundError:
-            pass  # nothing was ever started there
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            os.close(descriptor)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell)
+            with contextlib.suppress(FileNotFoundError):  # nothing was ever started there
+                _wait_for(lock, lambda: loop.call_soon_threadsafe(held))
+            loop.call_soon_threadsafe(let_go)
 
     async def begin() -> None:
         # A thread of its own: a pool would be full of waiting threads. Daemon: it must not keep a stopping server.
@@ -83,6 +94,18 @@ async def unlocked(lock: Path) -> None:
 
     await until_there_is_space(begin)
     await free
+
+
+def _wait_for(lock: Path, held: Callable[[], object]) -> None:
+    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
 
 
 def _settle(directory: Path, token: str) -> Outcome:

@@ -77,7 +77,7 @@ class ForkServerExecutor:
 
     async def adopt(self, directory: Path, token: str) -> ShimAttempt:
         """Wait for what runs there, if anything does, however it was started."""
-        return adopted(directory, token)
+        return await adopted(directory, token)
 
     def warm(self) -> None:
         """Have the fork server of flytelite's own environment import flytekit, in the background."""

@@ -64,6 +64,10 @@ class Attempt(Protocol):
     async def wait(self) -> Outcome:
         """Return once nothing of the attempt runs any more. May be awaited more than once."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is known to have ended; of one that is taken over that is known at once."""
+
     def cancel(self) -> None:
         """Ask for its end: SIGTERM, a grace period, SIGKILL, to all of its processes. Returns at once."""
 

@@ -66,6 +66,11 @@ class MaskedAttempt:
         self._lock = directory / LOCK
         self._process = process
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is known to have ended."""
+        return self.inner.ended
+
     async def wait(self) -> Outcome:
         """How it ended, once it has."""
         outcome = await self.inner.wait()

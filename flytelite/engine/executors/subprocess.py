@@ -29,7 +29,7 @@ class SubprocessExecutor:
 
     async def adopt(self, directory: Path, token: str) -> ShimAttempt:
         """Wait for what runs there, if anything does."""
-        return adopted(directory, token)
+        return await adopted(directory, token)
 
     def warm(self) -> None:
         """There is nothing to prepare."""

@@ -27,12 +27,14 @@ from flytelite.engine.failures import (
     verdict,
 )
 from flytelite.engine.nodes import caching
+from flytelite.engine.nodes.deadline import Deadline
 from flytelite.engine.nodes.node import NodeRun
 from flytelite.engine.nodes.progress import Progress
 from flytelite.engine.places import Places, Slot, is_running
 from flytelite.engine.record import Note, UnsyncedFiles
 from flytelite.engine.tasks import results
 from flytelite.engine.tasks.node_overrides import as_overridden
+from flytelite.engine.waiting import persistently
 
 if TYPE_CHECKING:
     from flytelite.engine.nodes.array_report import ArrayReport
@@ -63,6 +65,7 @@ class Element:
         self._files: Mapping[Path, bytes] = {}
         self._work: attempts.Work | None = None
         self._progress: tuple[int, Progress] | None = None
+        self._deadline: Deadline | None = None
 
     @property
     def attempt(self) -> int:
@@ -215,15 +218,27 @@ class Element:
     async def _attempt(self) -> literals_pb2.LiteralMap | None:
         timeout = self.node.array.node.metadata.timeout
         started = float(self.note.setdefault("started_at", self.node.now()))
-        left = started + seconds(timeout) - self.node.now() if seconds(timeout) else None
-        limit = asyncio.timeout(left)
+        intent = self.note.get("intent")
+        if not seconds(timeout):
+            return await self._result(intent)
+        late = timeout_expired(timeout)
+        if self.note.get("late"):
+            if intent is not None:
+                await persistently(asyncio.ensure_future(plugins.end(self.node.run, intent)))
+            raise late
+        left = started + seconds(timeout) - self.node.now()
+        self._deadline = Deadline(left, late, self, take_up=intent is not None)
         try:
-            async with limit:
-                result = await plugins.run(self.work, self.note.get("intent"), self)
+            async with self._deadline:
+                return await self._result(intent)
         except TimeoutError:
-            if limit.expired():
-                raise timeout_expired(timeout) from None
+            if self._deadline.passed:
+                raise late from None
             raise
+
+    async def _result(self, intent: Note | None) -> literals_pb2.LiteralMap | None:
+        try:
+            result = await plugins.run(self.work, intent, self)
         except asyncio.CancelledError:
             self._cancelled()
             raise
@@ -231,6 +246,21 @@ class Element:
             raise verdict(self.note, result.error, result.retryable)
         self._files = result.files
         return result.outputs
+
+    def goes_on(self) -> None:
+        """The current attempt is not over, or the first one begins."""
+        if self._deadline is not None:
+            self._deadline.goes_on()
+        self.node.goes_on()
+
+    def tell_late(self) -> None:
+        """Record that the current attempt is late."""
+        self.note["late"] = True
+        self.node.services.sink.emit(notes={self.key: self.note})
+
+    async def durable(self) -> None:
+        """Wait for the record."""
+        await self.node.services.sink.durable()
 
     def _cancelled(self) -> None:
         if self.node.run.stopping:

@@ -21,7 +21,10 @@ async def run(node: NodeRun) -> Finished:
     condition = gate.WhichOneof("condition")
     if condition == "sleep":
         node.advance(NodePhase.RUNNING)
-        await asyncio.sleep(max(0.0, float(node.note["started_at"]) + seconds(gate.sleep.duration) - node.now()))
+        left = float(node.note["started_at"]) + seconds(gate.sleep.duration) - node.now()
+        if left > 0:
+            node.goes_on()
+            await asyncio.sleep(left)
         return Finished()
     if condition == "signal":
         value = await _signal(node, gate.signal.signal_id, gate.signal.type)
@@ -43,6 +46,7 @@ async def _signal(node: NodeRun, signal_id: str, kind: types_pb2.LiteralType) ->
         node.advance(NodePhase.RUNNING)
         if signal.value.WhichOneof("value") is not None:
             return signal.value
+        node.goes_on()
         await bell.wait()
 
 

@@ -89,6 +89,7 @@ async def _ended(node: NodeRun, child: identifier_pb2.WorkflowExecutionIdentifie
             raise failed(SYSTEM, "NotFound", message)
         if execution.closure.phase in WORKFLOW_TERMINAL:
             return execution.closure
+        node.goes_on()
         await bell.wait()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from flyteidl.core import execution_pb2, literals_pb2, types_pb2, workflow_pb2
 
 from flytelite.engine import data
+from flytelite.engine.aborting import abort_attempt
 from flytelite.engine.events import NODE_TERMINAL, NodePhase
 from flytelite.engine.failures import (
     SYSTEM,
@@ -26,9 +27,11 @@ from flytelite.engine.failures import (
 from flytelite.engine.level import Level, NodeResult
 from flytelite.engine.naming import END_NODE, START_NODE
 from flytelite.engine.nodes import array, branch, end, gate, launch_plan, start, subworkflow, task
-from flytelite.engine.nodes.node import Deadline, Finished, NodeRun
+from flytelite.engine.nodes.deadline import Deadline
+from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.engine.nodes.recovery import recovered
 from flytelite.engine.places import gives_its_place_away
+from flytelite.engine.waiting import persistently
 
 Handler = Callable[[NodeRun], Awaitable[Finished]]
 
@@ -123,6 +126,8 @@ def _abort(run: NodeRun) -> None:
 async def _to_the_end(
     run: NodeRun, original: execution_pb2.ExecutionError | None, on_queued: Callable[[], None] | None
 ) -> Finished:
+    if run.phase == NodePhase.UNDEFINED and run.node.id not in (START_NODE, END_NODE):
+        run.goes_on()
     known = await _enter(run, original, on_queued)
     if known is not None:
         return known
@@ -173,14 +178,17 @@ async def _resolve(run: NodeRun, original: execution_pb2.ExecutionError | None) 
 
 
 async def _attempts(run: NodeRun) -> Finished:
+    take_up = run.recorded is not None  # the first attempt here is one that an earlier engine may have begun
     while True:
         try:
-            return await _attempt(run)
+            return await _attempt(run, take_up)
         except NodeFailed as failure:
             if not failure.retryable:
                 raise
             spend(run.note, failure, _allowed(run))
             run.start_attempt()
+            run.goes_on()
+        take_up = False
 
 
 def _counts(node: workflow_pb2.Node) -> bool:
@@ -204,7 +212,7 @@ def _allowed(run: NodeRun) -> int:
     return 1 if run.node.WhichOneof("target") == "array_node" else max_attempts(run.node, run.template)
 
 
-async def _attempt(run: NodeRun) -> Finished:
+async def _attempt(run: NodeRun, take_up: bool) -> Finished:
     """One attempt, until it ends or the first of two deadlines passes.
 
     The execution deadline, the timeout, counts from the attempt's start; the active deadline, twice the timeout, from
@@ -217,13 +225,29 @@ async def _attempt(run: NodeRun) -> Finished:
     execution = started + seconds(timeout)
     active = float(run.note["queued_at"]) + 2 * seconds(timeout)
     late = NodeTimedOut() if active <= execution else timeout_expired(timeout)
-    run.deadline = Deadline(asyncio.timeout(min(active, execution) - run.now()), late)
+    run.deadline = Deadline(min(active, execution) - run.now(), late, run, take_up)
+    if run.note.get("late"):
+        await _end_late(run, run.deadline)
+        raise late
     try:
-        async with run.deadline.limit:
+        async with run.deadline:
             return await _handler(run.node)(run)
     except TimeoutError:
-        if run.deadline.limit.expired():
-            raise late from None
+        if not run.deadline.passed:
+            raise
+        if take_up:
+            await _end_late(run, run.deadline)
+        raise late from None
+
+
+async def _end_late(run: NodeRun, deadline: Deadline) -> None:
+    """End what an earlier engine began of the attempt and this one had not taken up."""
+    run.emit()
+    ending = asyncio.ensure_future(abort_attempt(run.run, run.id, deadline.reason))
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await persistently(ending)
         raise
 
 

@@ -18,14 +18,13 @@ from flytelite.engine.events import NODE_TERMINAL, NodePhase, node_event
 from flytelite.engine.failures import (
     SYSTEM,
     SYSTEM_FAILURES,
-    NodeFailed,
-    NodeTimedOut,
     failed,
     fresh_note,
     next_attempt,
 )
 from flytelite.engine.level import Level
 from flytelite.engine.naming import START_NODE, Parent, unique_node_id
+from flytelite.engine.nodes.deadline import Deadline
 from flytelite.engine.places import Slot
 from flytelite.engine.record import Event, Note, UnsyncedFiles
 from flytelite.engine.run import Run, Services
@@ -50,19 +49,6 @@ class Finished:
     outputs: literals_pb2.LiteralMap | None = None
     uri: Path | None = None
     phase: int = NodePhase.SUCCEEDED
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """When an attempt of a node has to have ended, and what it comes to when it has not."""
-
-    limit: asyncio.Timeout
-    late: NodeFailed | NodeTimedOut
-
-    @property
-    def reason(self) -> str:
-        """Why what runs inside of the node is ended."""
-        return self.late.error.message if isinstance(self.late, NodeFailed) else "node timed out"
 
 
 class NodeRun:
@@ -163,9 +149,25 @@ class NodeRun:
     @property
     def late_reason(self) -> str | None:
         """Why what is inside of this node is ended, if this node or one that it is inside of is late."""
-        if self.deadline is not None and self.deadline.limit.expired():
+        if self.deadline is not None and self.deadline.passed:
             return self.deadline.reason
         return None if self.enclosing is None else self.enclosing.late_reason
+
+    def goes_on(self) -> None:
+        """What the node waits for has not come yet: its deadline counts, and those of nodes that it is inside of."""
+        if self.deadline is not None:
+            self.deadline.goes_on()
+        if self.enclosing is not None:
+            self.enclosing.goes_on()
+
+    def tell_late(self) -> None:
+        """Record that the attempt is late."""
+        self.note["late"] = True
+        self.emit()
+
+    async def durable(self) -> None:
+        """Wait for the record."""
+        await self.services.sink.durable()
 
     def now(self) -> float:
         """The time, never earlier than it was before for this node."""

@@ -156,6 +156,10 @@ class Report:
         self.node.note["waiting"] = True
         self.node.emit(self._event(TaskPhase.WAITING_FOR_RESOURCES, reason=reason))
 
+    def goes_on(self) -> None:
+        """The attempt is not over."""
+        self.node.goes_on()
+
     def ended(self, outcome: Outcome) -> None:
         """What the process took is told with the attempt's last event."""
         self._usage = usage(outcome)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 from dataclasses import replace
 
 import pytest
 from flyteidl.core import execution_pb2
+
+from flytelite.connector_settings import ConnectorSettings
+from flytelite.engine.connectors import job, registry
 
 from .jobs import SOURCE, tasks
 
@@ -126,6 +131,70 @@ def test_a_job_aborted_while_no_engine_ran_is_deleted(served, place):
     served.ledger.terminate(served.id)
     assert served.go(served.id).phase == ABORTED
     assert place.calls == ["create n0 flytesnacks-development", "delete"]
+
+
+def leave(served, place, hours: float) -> None:
+    """Stop the engine while a job with a timeout of an hour runs, and let time pass."""
+    closure = served.build(SOURCE, "filed")
+    node = next(node for node in closure.primary.template.nodes if node.id == "n0")
+    node.metadata.timeout.seconds = 3600
+    served.id = served.ledger.create("exec", closure, served.literals(place=str(place.path)))
+    asyncio.run(served.stop_when(served.id, lambda: "n0 TE0 RUNNING" in served.ledger.lines()))
+    (note,) = (note for note in served.ledger.notes.values() if "started_at" in note)
+    note |= {name: note[name] - hours * 3600 for name in ("queued_at", "started_at", "at")}
+
+
+def test_a_job_that_ended_while_no_engine_ran_has_ended_in_time(served, place):
+    leave(served, place, hours=5)
+    place.state("SUCCEEDED", outputs={"o0": 5})
+    assert served.go(served.id).phase == SUCCEEDED
+    assert place.calls == ["create n0 flytesnacks-development"]
+
+
+def test_a_job_that_still_runs_is_late(served, place):
+    leave(served, place, hours=1.5)
+    closure = served.go(served.id)
+    assert closure.error.code == "RetriesExhausted|TimeoutExpired"
+    assert place.calls == ["create n0 flytesnacks-development", "delete"]
+
+
+def test_a_job_goes_on_when_its_service_is_there_later_than_the_engine(served, place, service, monkeypatch, caplog):
+    monkeypatch.setattr(registry, "LISTED_SECONDS", 0.0)
+    monkeypatch.setattr(job, "FAILURE_PAUSE", 0.5)
+    leave(served, place, hours=0)
+    place.state("SUCCEEDED", outputs={"o0": 5})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    served.settings = replace(served.settings, connectors=(ConnectorSettings(f"127.0.0.1:{port}", timeout=1),))
+
+    async def pass_on(reader, writer):
+        host, _, number = service.rpartition(":")
+        there, back = await asyncio.open_connection(host, int(number))
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(copy(reader, back), copy(there, writer))
+
+    async def copy(source, target):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        target.close()
+
+    async def main():
+        propeller = served.engine()
+        await propeller.start()
+        async with asyncio.timeout(60):
+            while not any(one.name == registry.__name__ for one in caplog.records):  # noqa: ASYNC110  it is only logged
+                await asyncio.sleep(0.01)
+            server = await asyncio.start_server(pass_on, "127.0.0.1", port)
+            found = await served.ledger.ended(served.id)
+            await propeller.stop()
+            server.close()
+        return found
+
+    closure = asyncio.run(main())
+    assert closure.phase == SUCCEEDED, closure
+    assert place.calls == ["create n0 flytesnacks-development"]
 
 
 def test_a_synchronous_connector_says_no(served):
