@@ -24,7 +24,8 @@ def waiting_lines(flytelite: Any, here: dict[str, str], execution: Any, wait_unt
 
     def lines() -> list[str]:
         printed = flytelite("signal", execution.id.name, env=here).stdout.splitlines()
-        return printed if sum("waits for" in line for line in printed) == number else []
+        waiting = [line for line in printed if "waits for" in line and "waits for no signal" not in line]
+        return printed if len(waiting) == number else []
 
     found: list[str] = wait_until(lines, f"{number} nodes to wait")
     return found
