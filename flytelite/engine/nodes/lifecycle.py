@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from flyteidl.core import execution_pb2, literals_pb2, types_pb2, workflow_pb2
@@ -27,6 +28,7 @@ from flytelite.engine.failures import (
 from flytelite.engine.level import Level, NodeResult
 from flytelite.engine.naming import END_NODE, START_NODE
 from flytelite.engine.nodes import array, branch, end, gate, launch_plan, start, subworkflow, task
+from flytelite.engine.nodes.caching import give_back
 from flytelite.engine.nodes.deadline import Deadline
 from flytelite.engine.nodes.node import Finished, NodeRun
 from flytelite.engine.nodes.recovery import recovered
@@ -228,6 +230,8 @@ async def _attempt(run: NodeRun, take_up: bool) -> Finished:
     run.deadline = Deadline(min(active, execution) - run.now(), late, run, take_up)
     if run.note.get("late"):
         await _end_late(run, run.deadline)
+        if "reservation" in run.note:
+            run.afterwards.append(partial(give_back, run.run, run.note["reservation"]))
         raise late
     try:
         async with run.deadline:

@@ -36,6 +36,19 @@ def slow(directory: str) -> int:
     hold(directory)
     return 1
 
+@task(timeout=timedelta(hours=1), cache=True, cache_version="1", cache_serialize=True)
+def kept(directory: str) -> int:
+    hold(directory)
+    return 1
+
+@workflow
+def serialized(directory: str) -> int:
+    return kept(directory=directory)
+
+@workflow
+def serialized_map(directory: str) -> list[int]:
+    return map_task(kept)(directory=[directory])
+
 @task
 def plain(directory: str) -> int:
     hold(directory)
@@ -142,7 +155,7 @@ def test_what_still_runs_is_late(bench, name, hours):
     assert_nothing_is_left(bench)
 
 
-@pytest.mark.parametrize("name", ["wf", "mapped"])
+@pytest.mark.parametrize("name", ["serialized", "serialized_map"])
 def test_what_was_ended_as_late_just_before_the_engine_was_killed_is_late(bench, name):
     crash_while_it_runs(bench, name)
     pass_time(bench, 1.5 * HOUR)
