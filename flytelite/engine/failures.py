@@ -116,12 +116,14 @@ def next_attempt(note: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "attempt": int(note["attempt"]) + 1}
 
 
-def verdict(note: Mapping[str, Any], error: execution_pb2.ExecutionError, retryable: bool) -> NodeFailed:
+def verdict(
+    note: Mapping[str, Any], error: execution_pb2.ExecutionError, retryable: bool, free: bool = False
+) -> NodeFailed:
     """A failed attempt as a failure; one that ended because the server was stopped must not cost anybody a retry."""
     if note.get("stopped") and retryable and error.kind == SYSTEM:
         message = "the attempt was ended because flytelite was stopped"
         return NodeFailed(execution_error(SYSTEM, "Interrupted", message), retryable=True, free=True)
-    return NodeFailed(error, retryable)
+    return NodeFailed(error, retryable, free)
 
 
 def timeout_expired(timeout: duration_pb2.Duration) -> NodeFailed:

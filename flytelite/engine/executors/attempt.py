@@ -121,7 +121,8 @@ def _settle(directory: Path, token: str) -> Outcome:
             cpu_time=float(record["cpu_time"]),
         )
     _kill_orphan(directory, token)
-    return Outcome(lost=True)
+    # Who attends it says who that is before the task runs.
+    return Outcome(lost=True, began=read_record(directory / shim.PROCESS).get("token") == token)
 
 
 def _kill_orphan(directory: Path, token: str) -> None:

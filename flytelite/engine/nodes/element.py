@@ -243,7 +243,7 @@ class Element:
             self._cancelled()
             raise
         if isinstance(result, results.Failed):
-            raise verdict(self.note, result.error, result.retryable)
+            raise verdict(self.note, result.error, result.retryable, result.free)
         self._files = result.files
         return result.outputs
 

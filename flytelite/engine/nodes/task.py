@@ -185,7 +185,7 @@ class Report:
 
     def failed(self, result: results.Failed) -> NodeFailed:
         """The attempt's failure, whose event goes out with the node's or with the next attempt's number."""
-        failure = verdict(self.node.note, result.error, result.retryable)
+        failure = verdict(self.node.note, result.error, result.retryable, result.free)
         self.node.pending.append(self._event(TaskPhase.FAILED, logs=self._logs, error=failure.error))
         return failure
 

@@ -40,10 +40,11 @@ class Succeeded:
 
 @dataclass(frozen=True)
 class Failed:
-    """The attempt failed; ``retryable`` failures may be tried again within their budget."""
+    """The attempt failed; ``retryable`` failures may be tried again within their budget, ``free`` ones beside it."""
 
     error: execution_pb2.ExecutionError
     retryable: bool
+    free: bool = False
 
 
 def mask(outputs: Path, values: Sequence[str]) -> None:
@@ -80,6 +81,9 @@ class Circumstances:
 
 def judge(outcome: Outcome, outputs: Path, outputs_declared: bool, around: Circumstances) -> Succeeded | Failed:
     """The result of an attempt that has ended; ``outputs`` is its output directory. Blocks on the disk."""
+    if outcome.lost and not outcome.began:
+        message = f"the process of [{around.name}] had not begun when flytelite ended"
+        return Failed(execution_error(SYSTEM, "Interrupted", message), retryable=True, free=True)
     if outcome.lost:
         message = f"the process of [{around.name}] is gone and left no exit record"
         return _failed(SYSTEM, "ResourceDeletedExternally", message)

@@ -98,6 +98,18 @@ def test_a_clean_stop_ends_attempts_and_costs_no_retry(bench):
     assert bench.ledger.lines().count("n1 TE5 FAILED") == 1
 
 
+def test_an_attempt_that_never_began_costs_no_retry(bench):
+    """It is on record before its process, which a fork server that still imports flytekit keeps waiting for seconds."""
+    start(bench)
+    (bench.directory / "go").touch()
+    for attempt in range(6):  # more often than system failures are allowed
+        bench.crash(f"n1 TE{attempt} QUEUED")
+    closure = bench.go(bench.id)
+    assert closure.phase == SUCCEEDED, closure
+    assert bench.outputs() == {"o0": "601"}
+    assert sorted(ran(bench)) == ["first", "slow"]
+
+
 def test_an_abort_that_was_asked_for_before_a_crash(bench):
     start(bench)
     bench.crash("n1 TE0 RUNNING")
