@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 
 from flytelite.errors import FlyteError
@@ -18,6 +19,9 @@ _OF_THE_MACHINE = {
     *(errno.ELOOP, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE),
 }
 """Errors of files that no program can help."""
+_UNDECODED = re.compile("[\udc80-\udcff]")
+"""How Python hands on bytes of arguments and paths that its encoding does not know."""
+_SHOWN = 60
 
 
 class Failure(Exception):
@@ -46,7 +50,17 @@ def tell(error: Exception, verbose: bool) -> int:
     print(f"flytelite: {sentence_of(error, verbose)}", file=sys.stderr)
     if isinstance(error, OSError) and not error.filename:
         drop_output()  # or what it could not write is tried again at the exit, with another message and code
-    return error.exit_code if isinstance(error, Failure) else FAILED
+    if isinstance(error, Failure):
+        return error.exit_code
+    return USAGE if _undecoded(error) else FAILED
+
+
+def _undecoded(error: Exception) -> str:
+    """What was given to the program and is no UTF-8, as Python shows it, where that is what went wrong."""
+    if not isinstance(error, UnicodeEncodeError) or not _UNDECODED.search(error.object, error.start, error.end):
+        return ""
+    text = error.object
+    return ascii(text if len(text) <= _SHOWN else f"{text[max(error.start - _SHOWN, 0) : error.end + _SHOWN]}")
 
 
 def drop_output() -> None:
@@ -64,5 +78,10 @@ def sentence_of(error: Exception, verbose: bool) -> str:
         return f"{error.filename or 'what is read or written'} cannot be used: {error.strerror}"
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, in flytekit's own words too
         return "there is no such home directory; set HOME, or write paths out instead of beginning them with ~"
+    if text := _undecoded(error):
+        return (
+            f"{text} is no UTF-8, as names and inputs have to be; where it looks like that only here, set PYTHONUTF8=1 "
+            "or a locale of UTF-8"
+        )
     hint = "" if verbose else "; --verbose shows where"
     return f"this is a bug in flytelite: {type(error).__name__}: {error}{hint}"

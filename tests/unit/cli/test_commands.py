@@ -255,3 +255,33 @@ def test_a_signal_before_the_command_runs_ends_exec_in_order() -> None:
 def test_json_output_of_a_refused_command_is_not_half_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert application.run(["ls", "-o", "json", "--endpoint", "localhost:1"]) == 1
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["up"], 3), (["run", "x.py", "wf"], 1), (["--version"], 1)])
+def test_a_python_that_flytekit_does_not_know_is_refused(tmp_path: Path, arguments: list[str], code: int) -> None:
+    script = (
+        f"import sys\nsys.argv[1:] = {arguments!r}\nsys.version_info = (3, 13, 0, 'final', 0)\n"
+        "from flytelite.__main__ import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == code
+    assert re.fullmatch(r"flytelite: flytelite needs Python 3\.11 or 3\.12, .* is 3\.13; .*\n", done.stderr)
+
+
+@pytest.mark.parametrize("arguments", [["ls", "-p", "\udcff"], ["abort", "\udcff"]])
+def test_what_is_no_utf_8_is_bad_usage(arguments: list[str]) -> None:
+    done = flytelite(*arguments, "--endpoint", "localhost:1")
+    assert done.returncode == 2
+    assert re.match(r"flytelite: '\\udcff' is no UTF-8, as names and inputs have to be;", done.stderr)
+
+
+def test_what_ascii_does_not_have_is_printed_as_its_code(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flytelite", "status", "--data-dir", str(tmp_path / "größe")],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert r"gr\xf6\xdfe" in done.stdout
