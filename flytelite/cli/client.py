@@ -17,6 +17,7 @@ from flyteidl.admin import (
     common_pb2,
     execution_pb2,
     node_execution_pb2,
+    project_pb2,
     task_execution_pb2,
     version_pb2,
 )
@@ -84,19 +85,19 @@ class Client:
     def failure(self, error: grpc.RpcError) -> Failure:
         """What a person should read for an error of this connection."""
         code, details = error.code(), error.details() or ""
-        if code != grpc.StatusCode.UNAVAILABLE or self._answers():  # a server whose disk refuses says so too
+        silent = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        if not silent or self.answers():  # a server whose disk refuses says UNAVAILABLE too
             return RpcFailure(details or f"the server answered {code.name}", code)
-        where = f"{self.endpoint.authority} (from {self.endpoint.source})"
         if not self.endpoint.insecure and "SSL" in details.upper():
+            where = f"{self.endpoint.authority} (from {self.endpoint.source})"
             return Failure(
                 f"the server at {where} does not speak TLS; set `admin.insecure: true` in that file, as the "
                 "config.yaml in a flytelite data directory does"
             )
-        return Failure(
-            f"no server answers at {where}; start one with `flytelite up`, or name another with --endpoint HOST:PORT"
-        )
+        return self.endpoint.no_answer()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the server answers within seconds."""
         try:
             self.admin.GetVersion(version_pb2.GetVersionRequest(), timeout=ANSWER_SECONDS)
         except grpc.RpcError:
@@ -120,6 +121,24 @@ class Client:
                 return
             request.token = response.token
             left = None if left is None else left - len(items)
+
+    def check_place(self, project: str, domain: str) -> None:
+        """Raise Usage when there is no such project, or it has no such domain.
+
+        Lists are empty then, as FlyteAdmin's are, which nobody would take for a slip of the pen.
+        """
+        try:
+            found = self.call(self.admin.GetProject, project_pb2.ProjectGetRequest(id=project))
+        except RpcFailure as failure:
+            if failure.code is grpc.StatusCode.NOT_FOUND:
+                raise Usage(
+                    f"there is no project {project!r}; `flytelite ls projects` lists those that there are"
+                ) from failure
+            log.debug("whether there is a project %s: %s", project, failure)  # a Flyte that does not tell
+            return
+        domains = [known.id for known in found.domains]
+        if domain not in domains:
+            raise Usage(f"project {project!r} has no domain {domain!r}, but {', '.join(domains)}")
 
     def execution(self, id: identifier_pb2.WorkflowExecutionIdentifier) -> Any:
         """The execution_pb2.Execution of that id."""

@@ -115,6 +115,8 @@ def command(
             raise Usage(
                 f"--filter {filter!r}: {failure.sentence}; filters of {kind.value} look like {listing.filter_example!r}"
             ) from failure
+        if not items and kind is not Kind.PROJECTS:
+            client.check_place(project, domain)
     if output is Format.TABLE:
         _print_table(listing.columns, [listing.row(item) for item in items])
         for item in items:

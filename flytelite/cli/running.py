@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from flytelite import __version__
 from flytelite.cli.failure import Failure
-from flytelite.server.data_directory import SERVER_FILE, Running, process_start_time
+from flytelite.server.data_directory import Running, process_start_time
 
 
 def read_running(data_dir: Path) -> Running | None:
@@ -19,11 +19,8 @@ def read_running(data_dir: Path) -> Running | None:
 
     A ``server.json`` whose process is gone, or whose pid belongs to another process by now, counts as none.
     """
-    try:
-        running = Running(**json.loads((data_dir / SERVER_FILE).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-    return running if is_alive(running) else None
+    running = Running.read(data_dir)
+    return running if running is not None and is_alive(running) else None
 
 
 def is_alive(running: Running) -> bool:
@@ -41,6 +38,32 @@ def is_alive(running: Running) -> bool:
         ended = False  # somebody else's process is a process too
     # 0 means that the platform does not tell start times.
     return not ended and running.started in (0, process_start_time(running.pid))
+
+
+def is_suspended(running: Running) -> bool:
+    """Whether somebody has stopped that process in its tracks (SIGSTOP, Ctrl-Z), where the platform tells."""
+    try:
+        return Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
+def silence(running: Running) -> str:
+    """What to say of a server that runs and does not answer, and to do about it."""
+    if is_suspended(running):
+        return f"its process {running.pid} is suspended: `kill -CONT {running.pid}` has it go on"
+    return (
+        f"its process {running.pid} runs, so it is busy or hangs: try again, or end it with `flytelite down` or "
+        f"`kill -9 {running.pid}` (what it acknowledged is on disk)"
+    )
+
+
+def other_version(running: Running) -> str:
+    """What to say of a server that is not of the version of this command."""
+    return (
+        f"the server is flytelite {running.version} and this command is {__version__}; after an upgrade `flytelite "
+        "down` and `flytelite up` start the new one, and executions go on"
+    )
 
 
 def stop(running: Running, seconds: float) -> bool:
@@ -66,6 +89,7 @@ def _stop(running: Running, seconds: float) -> bool:
             if not is_alive(running):
                 return True
             signal.pidfd_send_signal(handle, signal.SIGTERM)
+            signal.pidfd_send_signal(handle, signal.SIGCONT)  # or one that is suspended would never hear of it
             return _wait(handle, seconds)
     except ProcessLookupError:
         return True
@@ -98,6 +122,7 @@ def _stop_by_kqueue(running: Running, seconds: float) -> bool:
         )
         queue.control([event], 0, 0)
         os.kill(running.pid, signal.SIGTERM)
+        os.kill(running.pid, signal.SIGCONT)
         return bool(queue.control(None, 1, seconds))
     except ProcessLookupError:
         return True

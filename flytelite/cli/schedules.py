@@ -25,9 +25,7 @@ def active_schedules(endpoint: Endpoint, project: str, domain: str) -> list[dict
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise Failure(
-            f"no server answers at {endpoint.authority} (from {endpoint.source}); start one with `flytelite up`"
-        ) from error
+        raise endpoint.no_answer() from error
     finally:
         connection.close()
     if response.status != http.client.OK:

@@ -6,12 +6,12 @@ import shlex
 
 import typer
 
-from flytelite import config
+from flytelite import __version__, config
 from flytelite.cli.client import Client
-from flytelite.cli.endpoint import Endpoint
-from flytelite.cli.failure import FAILED, Failure
+from flytelite.cli.endpoint import of_data_directory
+from flytelite.cli.failure import FAILED
 from flytelite.cli.options import DataDir, Verbose
-from flytelite.cli.running import read_running
+from flytelite.cli.running import other_version, read_running, silence
 from flytelite.server.data_directory import CONFIG_FILE
 
 
@@ -22,18 +22,16 @@ def command(data_dir: DataDir = None, verbose: Verbose = False) -> None:
     if running is None:
         print(f"no server runs on {directory}; start one with `flytelite up`")
         raise typer.Exit(FAILED)
-    try:
-        with Client(Endpoint(running.endpoint, f"the data directory {directory}")) as client:
-            client.version()
-        answers = "answers"
-    except Failure as failure:
-        answers = f"does not answer ({failure.sentence})"
+    with Client(of_data_directory(running)) as client:
+        answers = client.answers()
     print(
-        f"flytelite {running.version} {answers}\n\n"
+        f"flytelite {running.version} {'answers' if answers else f'does not answer: {silence(running)}'}\n\n"
         f"  address          {running.endpoint}\n"
         f"  process          {running.pid}\n"
         f"  data directory   {directory}\n"
         f"  for clients      export FLYTECTL_CONFIG={shlex.quote(str(directory / CONFIG_FILE))}"
     )
-    if answers != "answers":
+    if running.version != __version__:
+        print(f"\n{other_version(running)}")
+    if not answers:
         raise typer.Exit(FAILED)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from flytelite import __version__
@@ -34,6 +34,15 @@ class Running:
     endpoint: str
     data_dir: str
     version: str = __version__
+
+    @classmethod
+    def read(cls, data_dir: Path) -> Running | None:
+        """What the directory says, whichever version wrote it; None when it says nothing of a server."""
+        try:
+            said = json.loads((data_dir / SERVER_FILE).read_text())
+            return cls(**{field.name: said[field.name] for field in fields(cls) if field.name in said})
+        except (OSError, ValueError, TypeError):
+            return None
 
 
 class DataDirectory:

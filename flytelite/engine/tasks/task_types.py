@@ -102,5 +102,6 @@ def without_connector(template: tasks_pb2.TaskTemplate, asked: str) -> BadTaskFo
     needed = f" (the package {package} has one)" if package else ""
     return BadTaskFormat(
         f"a task of type [{template.type}] does not run on this machine but through a connector{needed}, and no"
-        f" connector serves this type: {asked}. docs/connectors.md says how to add one"
+        f" connector serves this type: {asked}. The address of a service that does goes into `connectors: [HOST:PORT]`"
+        " of flytelite.yaml, a module of your own that does into `connector_modules: [NAME]`"
     )

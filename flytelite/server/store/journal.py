@@ -193,7 +193,9 @@ class JournalStore:
         if self._closed:
             raise FailedPrecondition(f"the store {self._directory.path} is closed")
         if self.damages:
-            raise Unavailable(f"nothing can be changed: {self.damages[0]} (docs/store.md says what to do)")
+            raise Unavailable(
+                f"nothing can be changed: {self.damages[0]} (stop the server; `flytelite doctor` says what is left)"
+            )
         if self._writer.pending_bytes > self._pending_bytes and not self._batches.insists:
             failure = self._writer.failure
             raise ResourceExhausted(failure.message if failure else f"the disk of {self._directory.path} is too slow")

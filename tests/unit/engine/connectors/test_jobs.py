@@ -206,7 +206,7 @@ def test_a_synchronous_connector_says_no(served):
 def test_a_type_that_nobody_serves(alone):
     closure = alone.run(SOURCE, "unserved", {"n": 1})
     assert (closure.phase, closure.error.code, closure.error.kind) == (FAILED, "BadTaskFormat", USER)
-    for word in ("[unheard]", "of this machine serves", "doubling", "docs/connectors.md"):
+    for word in ("[unheard]", "of this machine serves", "doubling", "`connectors: [HOST:PORT]`"):
         assert word in closure.error.message
 
 

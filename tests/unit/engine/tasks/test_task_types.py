@@ -69,7 +69,7 @@ def test_types_that_need_a_connector_name_the_package_that_has_it():
     assert task_types.needs_connector(found)
     assert type_of(found).plugin == "connector-service"
     message = str(task_types.without_connector(found, "nobody was asked"))
-    for word in ("[snowflake]", "flytekitplugins-snowflake", "nobody was asked", "docs/connectors.md"):
+    for word in ("[snowflake]", "flytekitplugins-snowflake", "nobody was asked", "`connectors: [HOST:PORT]`"):
         assert word in message
     assert task_types.needs_connector(tasks_pb2.TaskTemplate(type="without a container"))
     assert not task_types.needs_connector(template("with a container"))
