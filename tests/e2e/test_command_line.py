@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import flytelite as package
 
 
 @pytest.fixture
@@ -50,6 +53,23 @@ def test_a_server_of_another_version_is_told(launch: Any, flytelite: Any, tmp_pa
     assert "flytesnacks" in told
     assert "the server is flytelite 7.0" in flytelite("status", "--data-dir", server.data_dir).stdout
     assert "stopped" in flytelite("down", "--data-dir", server.data_dir).stdout
+
+
+def test_tasks_of_a_server_that_was_uninstalled_say_so(environ: dict[str, str], flytelite: Any, tmp_path: Path) -> None:
+    installed = tmp_path / "site" / "flytelite"
+    shutil.copytree(Path(package.__file__).parent, installed, ignore=shutil.ignore_patterns("__pycache__"))
+    there = {"PYTHONPATH": str(installed.parent)}
+    up = ("up", "--detach", "--port", "0", "--data-dir", tmp_path / "data", "--executor", "subprocess")
+    flytelite(*up, cwd=tmp_path, env=there)
+    try:
+        (tmp_path / "x.py").write_text("from flytekit import task\n\n\n@task\ndef t() -> int:\n    return 1\n")
+        here = {"FLYTECTL_CONFIG": str(tmp_path / "data" / "config.yaml")}
+        flytelite("run", "x.py", "t", cwd=tmp_path, env=here)  # the server has loaded what it needs
+        installed.rename(tmp_path / "uninstalled")
+        told = flytelite("run", "x.py", "t", cwd=tmp_path, env=here, code=1).stdout
+        assert "flytelite was uninstalled while its server runs" in told
+    finally:
+        flytelite("down", "--data-dir", tmp_path / "data")
 
 
 @pytest.mark.parametrize("kind", ["executions", "workflows", "tasks", "launch-plans", "schedules"])

@@ -81,6 +81,12 @@ class Circumstances:
 
 def judge(outcome: Outcome, outputs: Path, outputs_declared: bool, around: Circumstances) -> Succeeded | Failed:
     """The result of an attempt that has ended; ``outputs`` is its output directory. Blocks on the disk."""
+    if outcome.lost and not Path(__file__).exists():
+        message = (
+            f"flytelite was uninstalled while its server runs: {Path(__file__).parent} is gone. Install it again, "
+            "then `flytelite down` and `flytelite up`"
+        )
+        return _failed(SYSTEM, "ResourceDeletedExternally", message)
     if outcome.lost and not outcome.began:
         message = f"the process of [{around.name}] had not begun when flytelite ended"
         return Failed(execution_error(SYSTEM, "Interrupted", message), retryable=True, free=True)
