@@ -30,9 +30,10 @@ Number = TypeVar("Number", int, float)
 
 DURABILITIES = ("full", "relaxed")
 """When a write is acknowledged: once it survives power loss, or once it survives the death of the server's process."""
+LOG_LEVELS = ("debug", "info", "warning", "error")
 CONTAINERS = ("auto", "docker", "podman", "host", "never")
 """What runs raw containers: an engine if one answers and else this machine, one of them, or nothing."""
-_CHOICES = {"executor": EXECUTORS, "durability": DURABILITIES, "containers": CONTAINERS}
+_CHOICES = {"executor": EXECUTORS, "durability": DURABILITIES, "containers": CONTAINERS, "log_level": LOG_LEVELS}
 _RULES = ("images", "project_environments")
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 

@@ -14,6 +14,8 @@ from flytelite.cli.failure import NEVER_STARTED, Failure
 from flytelite.server.data_directory import Running, unwritable
 
 LOG_FILE = "server.log"
+LOG_BYTES = 16 * 1024 * 1024
+"""A log that has grown beyond that is put aside at the next start, in the place of the one before it."""
 
 
 def start(
@@ -27,6 +29,8 @@ def start(
     log = data_dir / LOG_FILE
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
+        if log.exists() and log.stat().st_size > LOG_BYTES:
+            log.replace(log.with_name(f"{LOG_FILE}.1"))
         output = log.open("ab")
     except OSError as error:
         raise Failure(unwritable(data_dir, error).message, NEVER_STARTED) from error

@@ -92,9 +92,14 @@ def _tell_of_running(settings: config.Settings) -> None:
 
 def _serve(settings: config.Settings, write_config: bool, ready_fd: int | None) -> None:
     import asyncio
+    import logging
 
     from flytelite.server.app import serve
 
+    # Of libraries what is wrong; how much of our own is a setting. A server that runs for weeks says when it was.
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
+    )
     started = False
 
     def ready(running: Running) -> None:

@@ -120,7 +120,7 @@ class Scheduler:
         except Exception:
             log.exception("schedule of %s failed inside flytelite", name)
             return "refused"
-        log.info("schedule of %s: started", name)
+        log.debug("schedule of %s: started", name)
         return "created"
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from flytelite.cli.child import LOG_BYTES
+
 NEVER_STARTED = 3
 """The exit code of a server that never answered."""
 
@@ -133,6 +135,30 @@ def test_detach_returns_once_the_server_answers(flytelite: Any, tmp_path: Path) 
         assert "answers" in flytelite("status", "--data-dir", folder).stdout
     finally:
         flytelite("down", "--data-dir", folder)
+
+
+def test_what_the_server_says_has_a_time_and_as_much_as_is_asked_for(launch: Any, tmp_path: Path) -> None:
+    said = launch(tmp_path / "data")
+    said.stop()
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO stopping: ", said.printed(), re.MULTILINE)
+    (tmp_path / "flytelite.yaml").write_text("log_level: warning\n")
+    silent = launch(tmp_path / "data")
+    silent.stop()
+    assert "stopping" not in silent.printed()
+    told = launch(tmp_path / "data", "--verbose")
+    told.stop()
+    assert "stopping" in told.printed()
+
+
+def test_a_log_that_has_grown_is_put_aside(flytelite: Any, tmp_path: Path) -> None:
+    log = tmp_path / "data" / "server.log"
+    log.parent.mkdir()
+    log.touch()
+    os.truncate(log, LOG_BYTES + 1)
+    flytelite("up", "--detach", "--port", "0", "--data-dir", log.parent)
+    flytelite("down", "--data-dir", log.parent)
+    assert log.with_name("server.log.1").stat().st_size == LOG_BYTES + 1
+    assert log.stat().st_size < 1000
 
 
 def test_a_server_whose_screen_nobody_reads_serves(environ: dict[str, str], flytelite: Any, tmp_path: Path) -> None:
