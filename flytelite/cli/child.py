@@ -23,7 +23,8 @@ def start(
 ) -> tuple[subprocess.Popen[bytes], Running]:
     """Start ``flytelite up`` with those arguments and wait until it answers.
 
-    Its output goes to ``server.log`` in the data directory. Raises Failure with what the server said when it ended
+    Its output goes to ``server.log`` in the data directory; what it had to remark while it started, as on a damaged
+    store, is printed here too. Raises Failure with what the server said when it ended
     before it answered.
     """
     log = data_dir / LOG_FILE
@@ -55,6 +56,8 @@ def start(
         raise
     if not said:
         raise Failure(_last_words(log, already), process.wait() or NEVER_STARTED)
+    if remarks := _remarks(log, already):
+        print(remarks, file=sys.stderr)
     return process, Running(**json.loads(said))
 
 
@@ -64,10 +67,20 @@ def report_ready(descriptor: int, running: Running) -> None:
         pipe.write(json.dumps(asdict(running)).encode())
 
 
-def _last_words(log: Path, offset: int) -> str:
+def _remarks(log: Path, offset: int) -> str:
+    """The warnings and errors that were logged from there on."""
+    found = [line.split(" ", 3) for line in _lines(log, offset)]
+    return "\n".join(words[3] for words in found if len(words) > 3 and words[2] in ("WARNING", "ERROR"))
+
+
+def _lines(log: Path, offset: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(offset)
-        lines = file.read().decode(errors="replace").strip().splitlines()
+        return file.read().decode(errors="replace").strip().splitlines()
+
+
+def _last_words(log: Path, offset: int) -> str:
+    lines = _lines(log, offset)
     if not lines:
         return f"the server ended before it answered and said nothing; its log is {log}"
     return lines[-1].removeprefix("flytelite: ")

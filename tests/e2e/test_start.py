@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -18,6 +19,7 @@ import yaml
 
 from flytelite.cli.child import LOG_BYTES
 
+FORMAT_1 = Path(__file__).parents[1] / "unit" / "server" / "store" / "format_1"
 NEVER_STARTED = 3
 """The exit code of a server that never answered."""
 
@@ -148,6 +150,16 @@ def test_what_the_server_says_has_a_time_and_as_much_as_is_asked_for(launch: Any
     told = launch(tmp_path / "data", "--verbose")
     told.stop()
     assert "stopping" in told.printed()
+
+
+def test_a_store_that_becomes_another_is_told_in_the_foreground(flytelite: Any, tmp_path: Path) -> None:
+    shutil.copytree(FORMAT_1, tmp_path / "data" / "store")
+    told = flytelite("up", "--detach", "--port", "0", "--data-dir", tmp_path / "data").stdout
+    flytelite("down", "--data-dir", tmp_path / "data")
+    assert f"as it was, it is kept in {tmp_path / 'data' / 'store.format-1'}" in told
+    again = flytelite("up", "--detach", "--port", "0", "--data-dir", tmp_path / "data").stdout
+    flytelite("down", "--data-dir", tmp_path / "data")
+    assert "as it was" not in again
 
 
 def test_a_log_that_has_grown_is_put_aside(flytelite: Any, tmp_path: Path) -> None:
