@@ -76,6 +76,8 @@ def sentence_of(error: Exception, verbose: bool) -> str:
         return error.message
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:  # without a name it is mostly stdout's
         return f"{error.filename or 'what is read or written'} cannot be used: {error.strerror}"
+    if isinstance(error, FileNotFoundError) and not error.filename:  # said of the current folder, by getcwd
+        return "the folder that this was called in is gone; change to another one"
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, in flytekit's own words too
         return "there is no such home directory; set HOME, or write paths out instead of beginning them with ~"
     if text := _undecoded(error):

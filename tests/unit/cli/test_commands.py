@@ -95,6 +95,14 @@ def test_what_the_machine_refuses_is_no_bug(tmp_path: Path, capsys: pytest.Captu
     assert re.fullmatch(r"flytelite: \S+ cannot be used: File name too long\n", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("command", ["status", "up", "ls", "run x.py wf"])
+def test_a_folder_that_is_gone_is_no_bug(tmp_path: Path, command: str) -> None:
+    script = f"mkdir gone && cd gone && rmdir ../gone && exec {sys.executable} -m flytelite {command}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode != 0
+    assert done.stderr == "flytelite: the folder that this was called in is gone; change to another one\n"
+
+
 @pytest.mark.parametrize("arguments", [["ls", "--help"], ["up", "--help"], ["up", "--print-config"]])
 def test_nobody_has_to_read_what_is_printed(tmp_path: Path, arguments: list[str]) -> None:
     reading, writing = os.pipe()
