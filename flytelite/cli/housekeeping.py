@@ -123,9 +123,7 @@ class Housekeeping:
             connection.request("POST", f"{PREFIX}/{path}", body, dict(headers))
             response = connection.getresponse()
             if response.status != http.client.OK:
-                raise Failure(
-                    response.read(10_000).decode(errors="replace").strip() or f"it answered {response.status}"
-                )
+                raise Failure(self._refusal(response))
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise Failure(f"the server at {self._server.endpoint} does not answer: {error}") from error
@@ -133,6 +131,16 @@ class Housekeeping:
             connection.close()
             raise
         return connection, response
+
+    def _refusal(self, response: http.client.HTTPResponse) -> str:
+        assert self._server is not None
+        said = response.read(10_000).decode(errors="replace").strip()
+        if response.status == http.client.NOT_FOUND and said.startswith("{"):  # the gateway's words, not the route's
+            return (
+                f"the server at {self._server.endpoint} is of a version that cannot do this; `flytelite down` and "
+                "`flytelite up` start the one that is installed"
+            )
+        return said or f"it answered {response.status}"
 
 
 def _id(name: str) -> identifier_pb2.WorkflowExecutionIdentifier:
