@@ -6,6 +6,7 @@ It says so in a line like the journal's, without changes: the checksum tells dam
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from flytelite.server.store.entries import Header
 log = logging.getLogger(__name__)
 
 CLOSED_FILE = "closed.json"
+_WITHOUT_CHECKSUM = re.compile(rb'\{"entry":(\d+)\}\n')
+"""As it was written at first. What follows an upgrade is told no less from a write cut short."""
 
 
 def last_entry(directory: Path) -> int:
@@ -30,6 +33,8 @@ def last_entry(directory: Path) -> int:
     else:
         if entries.is_whole(line):
             return entries.header(line).number
+        if without_checksum := _WITHOUT_CHECKSUM.fullmatch(line):
+            return int(without_checksum[1])
         reason = "it does not match its checksum"
     log.warning("%s cannot be used, %s: whether the journal's end is missing is not known", path, reason)
     return 0

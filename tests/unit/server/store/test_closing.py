@@ -49,6 +49,20 @@ def test_a_last_line_that_is_gone_is_damage(tmp_path: Path, runs: TableSchema) -
     assert damages(tmp_path, runs) == [f"{segment} is damaged at byte {len(lines[0])}: {missing}"]
 
 
+def test_a_closing_without_a_checksum_counts_as_it_did(
+    tmp_path: Path, runs: TableSchema, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, runs, "abc")
+    (tmp_path / "closed.json").write_bytes(b'{"entry":3}\n')
+    assert damages(tmp_path, runs) == []
+    segment = last_segment(tmp_path)
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(lines[0] + lines[1])
+    missing = "entries 3 to 3, which were there when the store was closed, are missing"
+    assert damages(tmp_path, runs) == [f"{segment} is damaged at byte {len(lines[0] + lines[1])}: {missing}"]
+    assert "closed.json" not in caplog.text
+
+
 def test_the_last_segment_or_all_gone_is_damage(tmp_path: Path, runs: TableSchema) -> None:
     for keys in "ab":
         write(tmp_path, runs, keys, segment_bytes=1)
