@@ -18,7 +18,7 @@ from flyteidl.core import identifier_pb2
 
 from flytelite import config
 from flytelite.cli.failure import Failure
-from flytelite.cli.running import read_running
+from flytelite.cli.running import down_command, read_running
 from flytelite.config import Settings
 from flytelite.server.housekeeping import opened
 
@@ -137,8 +137,8 @@ class Housekeeping:
         said = response.read(10_000).decode(errors="replace").strip()
         if response.status == http.client.NOT_FOUND and said.startswith("{"):  # the gateway's words, not the route's
             return (
-                f"the server at {self._server.endpoint} is of a version that cannot do this; `flytelite down` and "
-                "`flytelite up` start the one that is installed"
+                f"the server at {self._server.endpoint} is of a version that cannot do this; stop it with "
+                f"`{down_command(Path(self._server.data_dir))}`, and `flytelite up` starts the one that is installed"
             )
         return said or f"it answered {response.status}"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from flytelite import __version__
+from flytelite import __version__, config
 from flytelite.cli.failure import Failure
 from flytelite.server.data_directory import Running, process_start_time
 
@@ -53,17 +54,25 @@ def silence(running: Running) -> str:
     if is_suspended(running):
         return f"its process {running.pid} is suspended: `kill -CONT {running.pid}` has it go on"
     return (
-        f"its process {running.pid} runs, so it is busy or hangs: try again, or end it with `flytelite down` or "
-        f"`kill -9 {running.pid}` (what it acknowledged is on disk)"
+        f"its process {running.pid} runs, so it is busy or hangs: try again, or end it with "
+        f"`{down_command(Path(running.data_dir))}` or `kill -9 {running.pid}` (what it acknowledged is on disk)"
     )
 
 
 def other_version(running: Running) -> str:
     """What to say of a server that is not of the version of this command."""
     return (
-        f"the server is flytelite {running.version} and this command is {__version__}; after an upgrade `flytelite "
-        "down` and `flytelite up` start the new one, and executions go on"
+        f"the server is flytelite {running.version} and this command is {__version__}; after an upgrade stop it with "
+        f"`{down_command(Path(running.data_dir))}` and start the new one with `flytelite up`: executions go on"
     )
+
+
+def down_command(data_dir: Path) -> str:
+    """What stops the server of that data directory, typed in this folder."""
+    if data_dir == config.load({}).data_dir:
+        return "flytelite down"
+    relative = os.path.relpath(data_dir)
+    return f"flytelite down --data-dir {shlex.quote(str(data_dir) if relative.startswith('..') else relative)}"
 
 
 def stop(running: Running, seconds: float) -> bool:

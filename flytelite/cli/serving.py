@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 import shutil
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 from flytelite import __version__, config
 from flytelite.cli.failure import FAILED, NEVER_STARTED, USAGE, Failure, Usage, drop_output
+from flytelite.cli.running import down_command, read_running
 from flytelite.errors import FlyteError
 from flytelite.server.data_directory import CONFIG_FILE, Running, flytectl_config
 
@@ -79,13 +79,11 @@ def _is_usable_without_options() -> bool:
 
 def _tell_of_running(settings: config.Settings) -> None:
     """Say that the server is there already, which is more than that its port is taken or its store in use."""
-    from flytelite.cli.running import read_running
-
     running = read_running(settings.data_dir)
     if running is not None:
         raise Failure(
             f"a server runs on {settings.data_dir} already, at {running.endpoint} (process {running.pid}); "
-            f"`{_down_command(settings.data_dir)}` stops it, and --data-dir chooses another directory",
+            f"`{down_command(settings.data_dir)}` stops it, and --data-dir chooses another directory",
             NEVER_STARTED,
         )
 
@@ -129,7 +127,7 @@ def _detach(flags: dict[str, Any], settings: config.Settings, write_config: bool
     _, running = start(arguments, settings.data_dir)
     if write_config:
         write_home_config(running)
-    print_banner(running, settings, _down_command(settings.data_dir))
+    print_banner(running, settings, down_command(settings.data_dir))
     _print(f"  log              {settings.data_dir / LOG_FILE}\n")
 
 
@@ -182,13 +180,6 @@ def write_home_config(running: Running) -> None:
         print(
             f"flytelite: {path} cannot be written ({error.strerror}); export FLYTECTL_CONFIG instead", file=sys.stderr
         )
-
-
-def _down_command(data_dir: Path) -> str:
-    if data_dir == config.load({}).data_dir:
-        return "flytelite down"
-    relative = os.path.relpath(data_dir)
-    return f"flytelite down --data-dir {shlex.quote(str(data_dir) if relative.startswith('..') else relative)}"
 
 
 def _print_settings(settings: config.Settings) -> None:

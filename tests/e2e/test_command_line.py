@@ -50,6 +50,7 @@ def test_a_server_of_another_version_is_told(launch: Any, flytelite: Any, tmp_pa
     file.write_text(json.dumps({**json.loads(file.read_text()), "version": "7.0", "console": True}))
     told = flytelite("ls", "projects", env=server.by_config_file).stdout
     assert "the server is flytelite 7.0" in told
+    assert f"`flytelite down --data-dir {server.data_dir}`" in told
     assert "flytesnacks" in told
     assert "the server is flytelite 7.0" in flytelite("status", "--data-dir", server.data_dir).stdout
     assert "stopped" in flytelite("down", "--data-dir", server.data_dir).stdout

@@ -49,4 +49,4 @@ def test_an_older_server_is_told(
     (data_dir / "x.tar.gz").write_bytes(b"x")
     assert application.run([*command, "--data-dir", str(data_dir)]) == 1
     told = capsys.readouterr().err
-    assert "of a version that cannot do this; `flytelite down` and `flytelite up`" in told
+    assert "of a version that cannot do this; stop it with `flytelite down --data-dir .`" in told
