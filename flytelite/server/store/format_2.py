@@ -1,4 +1,5 @@
-"""From format 1 to 2: compiled workflows are no longer kept with each workflow and dynamic node, but once, by digest.
+"""From format 1 to 2: compiled workflows are no longer kept with each workflow and dynamic node, but once, by digest;
+active schedules are documents.
 
 What is here knows documents as they were then, and stays as it is whatever becomes of them later.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -20,6 +22,8 @@ WORKFLOWS, NODES, CLOSURES = "workflows", "node_executions", "closures"
 OLD_CLOSURES, OLD_DYNAMIC = "workflow_closures", "dynamic_workflows"
 _PARTITIONED = (NODES, OLD_DYNAMIC)
 _AT_ONCE = 50
+PLANS, SCHEDULES = "launch_plans", "schedules"
+_ACTIVE = 1
 
 
 def convert(documents: Mapping[Place, Document]) -> dict[Place, Document]:
@@ -55,7 +59,23 @@ async def migrate(store: Store) -> None:
                 tables[table].remove(key)
         if number % _AT_ONCE == 0:
             await store.durable()
+    _schedule(store)
     await store.durable()
+
+
+def _schedule(store: Store) -> None:
+    """Have the schedules fire, from now on, that were activated before there was a scheduler to note them."""
+    plans, schedules = store.table(TableSchema(PLANS)), store.table(TableSchema(SCHEDULES))
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "000Z")
+    for key in plans.keys(Query()):
+        document = plans.get(key)
+        if document is None or document.get("state") != _ACTIVE or key in schedules:
+            continue
+        message = document["message"]
+        schedule = message.get("spec", {}).get("entityMetadata", {}).get("schedule")
+        if schedule:
+            with store.batch():
+                schedules.put(key, {"launch_plan": message["id"], "schedule": schedule, "since": now, "last": None})
 
 
 def _groups(tables: Mapping[str, Table]) -> Iterator[list[Place]]:

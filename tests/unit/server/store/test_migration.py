@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ from flytelite.errors import FailedPrecondition, FlyteError, ResourceExhausted, 
 from flytelite.server.admin.changes import Changes
 from flytelite.server.admin.closures import CLOSURES
 from flytelite.server.admin.control_plane import ControlPlane
+from flytelite.server.admin.schedules import Schedules
 from flytelite.server.objects import Bucket
+from flytelite.server.store import format_2
 from flytelite.server.store.directory import FORMAT
 from flytelite.server.store.disk import Disk
 from flytelite.server.store.examination import examine
 from flytelite.server.store.interface import Query, TableSchema
 from flytelite.server.store.journal import JournalStore
+from flytelite.server.store.memory import MemoryStore
 from flytelite.server.store.salvage import salvage
 
 FORMAT_1 = Path(__file__).parent / "format_1"
@@ -207,3 +211,24 @@ def test_contents_of_format_1_are_used(data_dir: Path, caplog: pytest.LogCapture
     check(data_dir)
     assert "missing or do not fit" not in caplog.text
     assert any(orjson.loads(path.read_bytes().splitlines()[-1])["format"] == 1 for path in FORMAT_1.glob("*.contents"))
+
+
+def test_schedules_that_nothing_fired_yet_fire_from_now_on() -> None:
+    store = MemoryStore()
+    plans = store.table(TableSchema("launch_plans"))
+    active = {"state": 1, "message": {"spec": {"entityMetadata": {"schedule": {"rate": {"value": 1}}}}}}
+    for name, document in {
+        "active": active,
+        "inactive": {**active, "state": 0},
+        "without": {"state": 1, "message": {"spec": {"entityMetadata": {"schedule": {}}}}},
+    }.items():
+        id = {"resourceType": "LAUNCH_PLAN", **IN_PROJECT, "name": name, "version": "1"}
+        message = {**document["message"], "id": id}
+        plans.put(f"flytesnacks/development/{name}/1", {**document, "message": message})
+    before = datetime.now(UTC)
+    asyncio.run(format_2.migrate(store))
+    (scheduled,) = Schedules(store, Changes())
+    assert (scheduled.launch_plan.name, scheduled.schedule.rate.value) == ("active", 1)
+    assert before <= scheduled.since <= datetime.now(UTC)
+    asyncio.run(format_2.migrate(store))  # as after a migration that was interrupted
+    assert list(Schedules(store, Changes())) == [scheduled]
