@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
+from flytelite.engine.alarm import Alarm
 from flytelite.engine.failures import NodeFailed, NodeTimedOut
 from flytelite.errors import FlyteError
 
@@ -41,7 +42,7 @@ class Deadline:
         self._whose = whose
         self._waits = take_up and left <= 0
         self._limit = asyncio.timeout(None)
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self._expiring: asyncio.Task[None] | None = None
 
     @property
@@ -63,15 +64,15 @@ class Deadline:
     async def __aenter__(self) -> Deadline:
         await self._limit.__aenter__()
         if not self._waits:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, self._left), self._begin_to_expire)
+            self._alarm = Alarm(self._left, self._begin_to_expire)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._waits = False
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self._expiring is not None:
             self._expiring.cancel()
         await self._limit.__aexit__(kind, error, trace)

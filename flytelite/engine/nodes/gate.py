@@ -5,10 +5,9 @@ Rules: ``flytepropeller/pkg/controller/nodes/gate/handler.go``.
 
 from __future__ import annotations
 
-import asyncio
-
 from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
 
+from flytelite.engine import alarm
 from flytelite.engine.events import NodePhase
 from flytelite.engine.failures import SYSTEM, UNKNOWN, USER, failed, seconds
 from flytelite.engine.nodes.node import Finished, NodeRun
@@ -24,7 +23,7 @@ async def run(node: NodeRun) -> Finished:
         left = float(node.note["started_at"]) + seconds(gate.sleep.duration) - node.now()
         if left > 0:
             node.goes_on()
-            await asyncio.sleep(left)
+            await alarm.sleep(left)
         return Finished()
     if condition == "signal":
         value = await _signal(node, gate.signal.signal_id, gate.signal.type)
