@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -58,7 +59,8 @@ sys.exit(run(["up", "--port", str(port), "--executor", "subprocess", "--data-dir
 def test_the_first_answer_needs_none_of_what_is_slow_to_import(tmp_path: Path, free_port: int) -> None:
     command = [sys.executable, "-c", ANSWER, str(free_port), str(tmp_path / "data")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"[-0-9]+ [:0-9]+ INFO stopping: .*\n", done.stderr)
     assert "[]" in done.stdout.splitlines(), done.stdout
 
 

@@ -310,7 +310,7 @@ def test_a_fork_server_that_could_not_be_started_is_tried_again(workshop, tmp_pa
     (tmp_path / "bin").mkdir()
     script = environment_of(
         tmp_path / "bin",
-        '#!/bin/sh\ncase "$1" in *fork_server.py) test -e "$(dirname "$0")/room" || exit 1;; esac\n'
+        '#!/bin/sh\ncase "$1" in *fork_server/server.py) test -e "$(dirname "$0")/room" || exit 1;; esac\n'
         'exec @PYTHON@ "$@"\n',
     )
 
