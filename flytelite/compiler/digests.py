@@ -19,6 +19,8 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from flytelite.descriptors import is_map, is_repeated
+
 _Hash = Callable[[Any], bytes]
 
 
@@ -58,12 +60,12 @@ def _named(name: bytes, hash_: _Hash) -> _Hash:
 
 
 def _field(field: Any) -> _Hash:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+    if is_map(field):
         key, value = field.message_type.fields
         hash_key, hash_value = _map_key(key), _value(value)
         return lambda items: _object(hash_key(name) + hash_value(items[name]) for name in items)
     hash_one = _value(field)
-    return (lambda values: _list(map(hash_one, values))) if field.is_repeated else hash_one
+    return (lambda values: _list(map(hash_one, values))) if is_repeated(field) else hash_one
 
 
 def _map_key(field: Any) -> _Hash:

@@ -13,6 +13,8 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from flytelite.descriptors import is_map, is_repeated
+
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -29,11 +31,11 @@ def proto_text(message: Message) -> str:
 
 
 def _field(field: Any, value: Any) -> Iterator[str]:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+    if is_map(field):
         key, item = field.message_type.fields
         for name in sorted(value):
             yield f"{field.name}:{{key:{_value(key, name)} value:{_value(item, value[name])}}}"
-    elif field.is_repeated:
+    elif is_repeated(field):
         for one in value:
             yield f"{field.name}:{_value(field, one)}"
     else:

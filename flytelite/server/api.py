@@ -10,11 +10,12 @@ from functools import cache
 from flyteidl.datacatalog import datacatalog_pb2
 from flyteidl.service import admin_pb2, auth_pb2, dataproxy_pb2, identity_pb2, signal_pb2
 from google.protobuf.any_pb2 import Any
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.status_pb2 import Status
 
+from flytelite.descriptors import is_map, is_repeated
 from flytelite.errors import FlyteError
 
 
@@ -89,15 +90,3 @@ def _inner_messages(message: Message) -> Iterator[tuple[Message, int]]:
             yield from ((item, 1) for item in value)
         elif field.message_type.fields_by_name["value"].message_type is not None:
             yield from ((value[key], 2) for key in value)
-
-
-def is_repeated(field: FieldDescriptor) -> bool:
-    """Whether a field is a list or a map; protobuf 7 has only one way to ask, protobuf 5 only the other."""
-    if hasattr(field, "is_repeated"):
-        return field.is_repeated
-    return bool(field.label == FieldDescriptor.LABEL_REPEATED)  # type: ignore[attr-defined]
-
-
-def is_map(field: FieldDescriptor) -> bool:
-    """Whether a field is a map."""
-    return field.message_type is not None and field.message_type.GetOptions().map_entry

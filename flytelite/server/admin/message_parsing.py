@@ -18,7 +18,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from flytelite.server.api import is_map, is_repeated
+from flytelite.descriptors import is_map, is_repeated
 
 M = TypeVar("M", bound=Message)
 _Convert = Callable[[Any], Any]

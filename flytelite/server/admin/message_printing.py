@@ -18,7 +18,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.internal.type_checkers import ToShortestFloat
 from google.protobuf.message import Message
 
-from flytelite.server.api import is_map, is_repeated
+from flytelite.descriptors import is_map, is_repeated
 
 _Convert = Callable[[Any], Any]
 

@@ -15,7 +15,7 @@ import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from flytelite.server import api
+from flytelite import descriptors
 
 SHOWN = 100
 """Characters of a value that an error quotes."""
@@ -59,11 +59,11 @@ def _checks(descriptor: Descriptor) -> dict[str, _Rule]:
 
 
 def _of_field(field: FieldDescriptor) -> _Rule:
-    if api.is_map(field):
+    if descriptors.is_map(field):
         assert field.message_type is not None
         return _in_map(_of_single(field.message_type.fields_by_name["value"]))
     one = _of_single(field)
-    return _in_list(one) if api.is_repeated(field) else one
+    return _in_list(one) if descriptors.is_repeated(field) else one
 
 
 def _in_map(one: _Rule) -> _Rule:

@@ -8,8 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.rpc.status_pb2 import Status
 
-from flytelite import __version__
-from flytelite.server import api
+from flytelite import __version__, descriptors
 from flytelite.server.rest.query import FieldPath
 from flytelite.server.rest.routes import Route, Routes
 
@@ -118,7 +117,7 @@ def _leaves(message: Descriptor, path: FieldPath, above: frozenset[str]) -> Iter
         kind = field.message_type
         if kind is None or kind.full_name.startswith("google.protobuf."):
             yield here, field
-        elif not api.is_repeated(field) and kind.full_name not in above:
+        elif not descriptors.is_repeated(field) and kind.full_name not in above:
             yield from _leaves(kind, here, above | {message.full_name})
 
 
@@ -146,17 +145,17 @@ class _Schemas:
 
     def field(self, field: FieldDescriptor) -> Schema:
         """A field's schema, lists and maps included."""
-        if api.is_map(field):
+        if descriptors.is_map(field):
             assert field.message_type is not None
             value = self.field(field.message_type.fields_by_name["value"])
             return {"type": "object", "additionalProperties": value}
         schema = self._scalar(field)
-        return {"type": "array", "items": schema} if api.is_repeated(field) else schema
+        return {"type": "array", "items": schema} if descriptors.is_repeated(field) else schema
 
     def _property(self, field: FieldDescriptor) -> Schema:
         """A field's schema in its message: a message that is not set is null."""
         schema = self.field(field)
-        if field.message_type is None or api.is_repeated(field) or not schema:
+        if field.message_type is None or descriptors.is_repeated(field) or not schema:
             return schema
         return {"anyOf": [schema, _NULL]}
 

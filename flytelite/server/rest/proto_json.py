@@ -18,7 +18,7 @@ from google.protobuf.internal.type_checkers import ToShortestFloat
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from flytelite.server import api
+from flytelite import descriptors
 
 _Convert = Callable[[Any], Any]
 
@@ -66,9 +66,9 @@ def _converter(descriptor: Descriptor, camel_case: bool) -> _Convert:
 
 def _field(field: FieldDescriptor, camel_case: bool) -> _Field:
     convert = _single(field, camel_case)
-    if api.is_map(field):
+    if descriptors.is_map(field):
         convert = _map(field, camel_case)
-    elif api.is_repeated(field):
+    elif descriptors.is_repeated(field):
         convert = _list(convert)
     return _Field(
         attribute=field.name,

@@ -15,8 +15,8 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from flytelite import descriptors
 from flytelite.errors import InvalidArgument
-from flytelite.server import api
 
 FieldPath = tuple[str, ...]
 
@@ -64,7 +64,7 @@ def _resolve(message: Message, path: Sequence[str]) -> list[FieldDescriptor] | N
     fields: list[FieldDescriptor] = []
     for name in path:
         if fields:
-            if fields[-1].message_type is None or api.is_repeated(fields[-1]):
+            if fields[-1].message_type is None or descriptors.is_repeated(fields[-1]):
                 raise InvalidArgument(f'invalid path: "{fields[-1].name}" is not a message')
             descriptor = fields[-1].message_type
         field = next((field for field in descriptor.fields if name in (field.name, field.json_name)), None)
@@ -89,8 +89,8 @@ def _parent(message: Message, fields: Sequence[FieldDescriptor]) -> Message:
 
 
 def _set(parent: Message, field: FieldDescriptor, values: Sequence[str]) -> None:
-    if api.is_repeated(field):
-        if api.is_map(field):
+    if descriptors.is_repeated(field):
+        if descriptors.is_map(field):
             raise InvalidArgument(f'field "{field.name}" is a map: write {field.name}[key]=value')
         for value in values:
             if field.message_type is not None:
@@ -107,7 +107,7 @@ def _set(parent: Message, field: FieldDescriptor, values: Sequence[str]) -> None
 
 def _set_entry(parent: Message, field: FieldDescriptor, key: str, values: Sequence[str]) -> None:
     entry = field.message_type
-    if entry is None or not api.is_map(field):
+    if entry is None or not descriptors.is_map(field):
         raise InvalidArgument(f'field "{field.name}" is not a map')
     if len(values) > 1:
         raise InvalidArgument(f'more than one value provided for key "{key}" in map "{field.name}"')

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from flytelite.server import api
+from flytelite import descriptors
 
 from .values import WELL_KNOWN, scalar
 
@@ -54,23 +54,28 @@ class Mutator:
             holder.ClearField(field.name)
         elif chance < 0.35 and field.message_type is not None:
             self._nest(holder, field)
-        elif chance < 0.45 and api.is_repeated(field) and not api.is_map(field) and len(getattr(holder, field.name)):
+        elif (
+            chance < 0.45
+            and descriptors.is_repeated(field)
+            and not descriptors.is_map(field)
+            and len(getattr(holder, field.name))
+        ):
             self._repeat(getattr(holder, field.name))
         else:
             self._set(holder, field, self._random.choice([0, 1, 3]))
 
     def _set(self, holder: Any, field: FieldDescriptor, depth: int) -> None:
-        if api.is_map(field):
+        if descriptors.is_map(field):
             self._add_entry(getattr(holder, field.name), field, depth)
         elif field.message_type is None:
             value = scalar(self._random, field)
-            if api.is_repeated(field):
+            if descriptors.is_repeated(field):
                 getattr(holder, field.name).append(value)
             else:
                 setattr(holder, field.name, value)
         else:
             values = getattr(holder, field.name)
-            self._fill_message(values.add() if api.is_repeated(field) else values, depth)
+            self._fill_message(values.add() if descriptors.is_repeated(field) else values, depth)
 
     def _add_entry(self, entries: Any, field: FieldDescriptor, depth: int) -> None:
         assert field.message_type is not None
@@ -98,10 +103,10 @@ class Mutator:
     def _nest(self, holder: Any, field: FieldDescriptor) -> None:
         """Put a message into a message of its own type again and again, along the shortest way there is."""
         assert field.message_type is not None
-        if api.is_map(field):
+        if descriptors.is_map(field):
             return
         values = getattr(holder, field.name)
-        inner = values.add() if api.is_repeated(field) else values
+        inner = values.add() if descriptors.is_repeated(field) else values
         way = _way_back(inner.DESCRIPTOR)
         for _ in range(self._random.choice(DEPTHS) if way else 0):
             for step in way:
@@ -123,11 +128,11 @@ def _messages(message: Message) -> Iterator[Message]:
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
-        if api.is_map(field):
+        if descriptors.is_map(field):
             if field.message_type.fields_by_name["value"].message_type is not None:
                 for key in sorted(value):
                     yield from _messages(value[key])
-        elif api.is_repeated(field):
+        elif descriptors.is_repeated(field):
             for item in value:
                 yield from _messages(item)
         else:
@@ -161,7 +166,7 @@ def _search(descriptor: Any) -> list[FieldDescriptor]:
 
 
 def _target(field: FieldDescriptor) -> Any:
-    if api.is_map(field):
+    if descriptors.is_map(field):
         assert field.message_type is not None
         return field.message_type.fields_by_name["value"].message_type
     return field.message_type
@@ -169,11 +174,15 @@ def _target(field: FieldDescriptor) -> Any:
 
 def _below(message: Any, field: FieldDescriptor) -> Any:
     value = getattr(message, field.name)
-    if api.is_map(field):
+    if descriptors.is_map(field):
         assert field.message_type is not None
         key = field.message_type.fields_by_name["key"]
         inner = value["deep" if key.cpp_type == FieldDescriptor.CPPTYPE_STRING else 0]
     else:
-        inner = value.add() if api.is_repeated(field) else value
+        inner = value.add() if descriptors.is_repeated(field) else value
     inner.SetInParent()
     return inner
+
+
+def _is_list(field: FieldDescriptor) -> bool:
+    return descriptors.is_repeated(field) and not descriptors.is_map(field)

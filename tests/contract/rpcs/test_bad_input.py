@@ -12,8 +12,8 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from flytelite import descriptors
 from flytelite.errors import Code, FlyteError
-from flytelite.server import api
 
 from .rows import METHODS, Row
 from .server import Server
@@ -88,13 +88,13 @@ def faults(message: Message, path: tuple[str | int, ...] = ()) -> Iterator[Fault
     for field, value in message.ListFields():
         here = (*path, field.name)
         yield Fault(here, None)
-        if api.is_map(field):
+        if descriptors.is_map(field):
             continue
         if field.message_type is not None:
-            inner = enumerate(value) if api.is_repeated(field) else [(None, value)]
+            inner = enumerate(value) if descriptors.is_repeated(field) else [(None, value)]
             for place, item in inner:
                 yield from faults(item, here if place is None else (*here, place))
-        elif not api.is_repeated(field):
+        elif not descriptors.is_repeated(field):
             yield from (Fault(here, absurd) for absurd in _absurd(field))
 
 

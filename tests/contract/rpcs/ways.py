@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
+from flytelite import descriptors
 from flytelite.errors import Code
 from flytelite.server import api
 
@@ -162,10 +163,10 @@ def _collect(message: Message, prefix: str, bound: list[str], query: list[tuple[
         name = f"{prefix}{field.name}"
         if name in bound:
             continue
-        if api.is_map(field) or (api.is_repeated(field) and field.message_type is not None):
+        if descriptors.is_map(field) or (descriptors.is_repeated(field) and field.message_type is not None):
             return False
         if field.message_type is None:
-            values = value if api.is_repeated(field) else [value]
+            values = value if descriptors.is_repeated(field) else [value]
             if field.enum_type is not None and any(item not in field.enum_type.values_by_number for item in values):
                 return False  # a gateway knows the numbers that an URL may name
             query.extend((name, _text(field, item)) for item in values)

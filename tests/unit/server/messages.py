@@ -4,7 +4,7 @@ from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import strategies as st
 
-from flytelite.server import api
+from flytelite import descriptors
 
 SCALARS = {
     FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
@@ -33,14 +33,14 @@ def filled(draw, kind, depth=0):
     for field in kind.DESCRIPTOR.fields:
         if depth > 5 or draw(st.integers(0, 2)) == 0:
             continue
-        if api.is_map(field):
+        if descriptors.is_map(field):
             values = field.message_type.fields_by_name["value"]
             for key in draw(st.lists(st.text(max_size=3), max_size=2, unique=True)):
                 if values.message_type is None:
                     getattr(message, field.name)[key] = draw(scalars(values))
                 else:
                     getattr(message, field.name)[key].CopyFrom(draw(messages(values, depth)))
-        elif api.is_repeated(field):
+        elif descriptors.is_repeated(field):
             for _ in range(draw(st.integers(0, 2))):
                 one = draw(messages(field, depth) if field.message_type else scalars(field))
                 getattr(message, field.name).append(one)
