@@ -49,31 +49,38 @@ def advice(message: str, environment: Environment, code: Path, sent: bool = True
     # os.path's look-ups say no to a name that no disk can hold, where Path's raise.
     if below and (os.path.isdir(code / module) or os.path.isfile(code / f"{module}.py")):  # noqa: PTH112, PTH113
         return f"The registered code has {module!r}, but no {found[1]!r}. {_WHAT_TRAVELS}"
-    package = PACKAGES.get(module, module)
-    image = environment.image or "*"
-    rule = environment.rule
-    pattern, requirements = (rule.pattern, rule.requirements) if rule is not None else (image, ())
-    if isinstance(requirements, str):
-        change = [f"If it is a package, add {package} to {requirements}, and start `flytelite up` again;"]
-    else:
-        change = [
-            f"If it is a package, install it there, or give the image an environment in {FILE_NAME} where"
-            " `flytelite up` is started (and start it again):",
-            "",
-            "images:",
-            f'  "{pattern}":',
-            f"    requirements: [{', '.join([*requirements, package])}]        # or venv: PATH, or python: PATH",
-            "",
-        ]
-    own = " If it is a module of your own, register the directory that has it, or `flytelite run --copy-all`."
+    own = "If it is a module of your own, register the directory that has it, or `flytelite run --copy-all`."
     lines = [
-        f"The image {image} ran in {environment.python} ({environment.source}), which has no module {module!r}.",
+        f"The image {environment.image or '*'} ran in {environment.python} ({environment.source}), which has no module"
+        f" {module!r}.",
         *([] if sent else [f"If it is a module of your own: {_WITHOUT_CODE}"]),
         *environment.notes,
-        *change,
-        f'or give the task an image: ImageSpec(packages=["{package}"]).' + (own if sent else ""),
+        *_change(environment, PACKAGES.get(module, module)),
+        *([own] if sent else []),
     ]
     return "\n".join(lines)
+
+
+def _change(environment: Environment, package: str) -> list[str]:
+    """What gives the task's environment the package."""
+    if environment.of_spec:
+        # No rule of flytelite.yaml: it would stand for the whole image and lose the packages that the spec has.
+        return [f'If it is a package, add "{package}" to the packages of the ImageSpec, and register again.']
+    spec = f'or give the task an image: ImageSpec(packages=["{package}"]).'
+    image, rule = environment.image or "*", environment.rule
+    pattern, requirements = (rule.pattern, rule.requirements) if rule is not None else (image, ())
+    if isinstance(requirements, str):
+        return [f"If it is a package, add {package} to {requirements}, and start `flytelite up` again;", spec]
+    return [
+        f"If it is a package, install it there, or give the image an environment in {FILE_NAME} where"
+        " `flytelite up` is started (and start it again):",
+        "",
+        "images:",
+        f'  "{pattern}":',
+        f"    requirements: [{', '.join([*requirements, package])}]        # or venv: PATH, or python: PATH",
+        "",
+        spec,
+    ]
 
 
 def _on_file(message: str, code: Path, sent: bool) -> str:

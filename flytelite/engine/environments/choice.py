@@ -39,7 +39,7 @@ class NoEnvironment(Exception):
 class Environment:
     """Where a task runs. ``source`` says for people what decided it; ``files`` go into its working directory.
 
-    ``rule`` is that of flytelite.yaml, if one of images decided it.
+    ``rule`` is that of flytelite.yaml, if one of images decided it; ``of_spec`` says that an ImageSpec did.
     """
 
     python: Path
@@ -49,6 +49,7 @@ class Environment:
     files: Path | None = None
     notes: tuple[str, ...] = ()
     rule: ImageRule | None = None
+    of_spec: bool = False
 
     @property
     def programs(self) -> Path:
@@ -155,9 +156,8 @@ class Environments:
     async def _by_spec(self, image: Image) -> Environment:
         python = await self._make(image.recipe, image.name)
         variables = {**image.variables, **({IMAGE_ID: image.id} if image.id else {})}
-        return Environment(
-            python, "its ImageSpec", image.name, variables, Path(image.files) if image.files else None, image.notes
-        )
+        files = Path(image.files) if image.files else None
+        return Environment(python, "its ImageSpec", image.name, variables, files, image.notes, of_spec=True)
 
     async def _make(self, recipe: Recipe, image: str) -> Path:
         """All who want the same environment wait for the same build."""

@@ -110,12 +110,21 @@ def test_requirements_that_cannot_be_had_fail_with_the_image(library: Library) -
 
 
 def test_advice_names_the_image_and_has_the_lines_to_write(tmp_path: Path) -> None:
-    where = Environment(Path("/env/bin/python"), "its ImageSpec", "acme/train:1", notes=("apt_packages (vim) …",))
+    own = "the environment that flytelite runs in"
+    where = Environment(Path("/env/bin/python"), own, "acme/train:1", notes=("apt_packages (vim) …",))
     text = advice("Trace:\n ModuleNotFoundError: No module named 'sklearn.svm'", where, tmp_path)
-    assert "acme/train:1 ran in /env/bin/python (its ImageSpec), which has no module 'sklearn'" in text
+    assert "acme/train:1 ran in /env/bin/python (the environment that flytelite runs in), which has no module" in text
     assert 'images:\n  "acme/train:1":\n    requirements: [scikit-learn]' in text
     assert "apt_packages" in text
     assert advice("ValueError: no", where, tmp_path) == ""
+
+
+def test_advice_on_the_image_of_an_image_spec_is_to_change_that(library: Library, tmp_path: Path) -> None:
+    """Lines for flytelite.yaml would take the image's other packages away."""
+    spec(library, "acme/train:1")
+    text = advice("ModuleNotFoundError: No module named 'sklearn'", choose(library, "acme/train:1"), tmp_path)
+    assert 'add "scikit-learn" to the packages of the ImageSpec' in text
+    assert "images:" not in text
 
 
 def test_advice_on_what_the_registered_code_does_not_have(tmp_path: Path) -> None:
