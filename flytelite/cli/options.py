@@ -55,6 +55,15 @@ Domain = Annotated[str, typer.Option("-d", "--domain", envvar="FLYTE_DEFAULT_DOM
 Version = Annotated[
     str | None, typer.Option("--version", help="Version to register. Default: derived from the content.")
 ]
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image",
+        metavar="[NAME=]IMAGE",
+        help="What {{.image.NAME.fqn}} stands for in container_image; without a name: the image of tasks that have "
+        "none. May be repeated.",
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(

@@ -15,6 +15,7 @@ from flytelite.cli.options import (
     DEFAULT_PROJECT,
     Domain,
     EndpointFlag,
+    Images,
     Project,
     Session,
     Verbose,
@@ -31,6 +32,7 @@ def command(
     domain: Domain = DEFAULT_DOMAIN,
     version: Version = None,
     watch: Annotated[bool, typer.Option("--watch", help="Register again what an edit changes, until Ctrl-C.")] = False,
+    image: Images = None,
     endpoint: EndpointFlag = None,
     verbose: Verbose = False,
 ) -> None:
@@ -38,7 +40,7 @@ def command(
 
     Registering unchanged code again does nothing.
     """
-    job = Register(tuple(map(str, paths)), project, domain, version, endpoint)
+    job = Register(tuple(map(str, paths)), project, domain, version, endpoint, images=tuple(image or ()))
     if not watch:
         perform(job)
         return
@@ -65,7 +67,8 @@ def perform(job: Register, loaded: Callable[[Path], None] = lambda root: None) -
     with Client(server) as client:
         client.version()  # a missing server is said before flytekit is imported
         try:
-            registration = Program(source, server, job.project, job.domain, loaded).register(client, job.version)
+            program = Program(source, server, job.project, job.domain, loaded, images=job.images)
+            registration = program.register(client, job.version)
         except NothingToRegister:
             if job.modules is None:
                 raise

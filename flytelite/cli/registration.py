@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -56,7 +56,7 @@ class Registration:
 class Program:
     """The user's code, loaded and known to serialise; it can be registered.
 
-    ``loaded`` is called with the source root once the modules are imported.
+    ``loaded`` is called with the source root once the modules are imported; ``images`` are those of ``--image``.
     """
 
     def __init__(
@@ -66,12 +66,14 @@ class Program:
         project: str,
         domain: str,
         loaded: Callable[[Path], None] = lambda root: None,
+        *,
+        images: Sequence[str] = (),
     ) -> None:
         prepare_flytekit()
         self._source = source
         self._project = project
         self._domain = domain
-        self._serializer = Serializer(source, endpoint, project, domain)
+        self._serializer = Serializer(source, endpoint, project, domain, images)
         from flytekit.core.context_manager import FlyteContextManager
 
         with FlyteContextManager.with_context(self._serializer.context()):

@@ -16,6 +16,7 @@ from flytelite.cli.options import (
     DEFAULT_PROJECT,
     Domain,
     EndpointFlag,
+    Images,
     Project,
     Session,
     Verbose,
@@ -55,6 +56,7 @@ def command(
     copy_all: Annotated[
         bool, typer.Option("--copy-all", help="Send all files of the source root, not only the modules it imports.")
     ] = False,
+    image: Images = None,
     endpoint: EndpointFlag = None,
     verbose: Verbose = False,
 ) -> None:
@@ -66,9 +68,8 @@ def command(
         raise Usage(f"{file} is a directory; name the file that has {entity or 'the workflow'}")
     session = context.ensure_object(Session)
     session.verbose |= "--verbose" in (inputs or ())
-    job = Run(
-        str(file), entity, tuple(inputs or ()), project, domain, version, endpoint, no_wait, abort_outdated, copy_all
-    )
+    given, images = tuple(inputs or ()), tuple(image or ())
+    job = Run(str(file), entity, given, project, domain, version, endpoint, no_wait, abort_outdated, copy_all, images)
     if not watch or HELP & set(job.inputs):
         code = perform(job)
         if code == FAILED:
@@ -96,7 +97,7 @@ def perform(job: Run, loaded: Callable[[Path], None] = lambda root: None) -> int
     server = discover(job.endpoint)
     with Client(server) as client:
         client.version()  # a missing server is said before flytekit is imported
-        program = Program(source, server, job.project, job.domain, loaded)
+        program = Program(source, server, job.project, job.domain, loaded, images=job.images)
         found = find_entity(program.modules[0], job.entity)
         takes = inputs_of(found)
         values, flags = read_arguments(job.inputs, takes)

@@ -46,10 +46,13 @@ class Serializer:
     derived from what this makes.
     """
 
-    def __init__(self, source: Source, endpoint: Endpoint, project: str, domain: str) -> None:
+    def __init__(
+        self, source: Source, endpoint: Endpoint, project: str, domain: str, images: Sequence[str] = ()
+    ) -> None:
         self._source = source
         self._project = project
         self._domain = domain
+        self._images = image_config(images)
         self.remote = make_remote(endpoint, project, domain)
 
     def serialize(self, version: str = "", bundle_url: str = "") -> list[Registrable]:
@@ -79,10 +82,10 @@ class Serializer:
 
     def context(self, version: str = "", bundle_url: str = "") -> Any:
         """flytekit's context builder for loading and serialising: constants and defaults are uploaded where needed."""
-        from flytekit.configuration import FastSerializationSettings, ImageConfig, SerializationSettings
+        from flytekit.configuration import FastSerializationSettings, SerializationSettings
 
         settings = SerializationSettings(
-            image_config=ImageConfig.auto_default_image(),
+            image_config=self._images,
             project=self._project,
             domain=self._domain,
             version=version,
@@ -99,6 +102,21 @@ def prepare_flytekit() -> None:
     handler = signal.getsignal(signal.SIGINT)
     importlib.import_module("flytekit")
     signal.signal(signal.SIGINT, handler)  # flytekit's own ends the process without a word
+
+
+def image_config(images: Sequence[str]) -> Any:
+    """What names of images stand for: ``NAME=IMAGE`` each, or only an image, which is the default one.
+
+    Without any it is what the configuration file says. Raises Usage.
+    """
+    from flytekit.configuration import ImageConfig
+
+    if not images:
+        return ImageConfig.auto_default_image()
+    try:
+        return ImageConfig.validate_image(None, "--image", tuple(images))
+    except (ValueError, AssertionError) as error:
+        raise Usage(f"--image {' '.join(images)} cannot be used: {error}") from error
 
 
 def make_remote(endpoint: Endpoint, project: str, domain: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 from flytelite.cli.failure import Failure, Usage
 
 _NEVER_LOADED = {"__main__.py", "setup.py", "conftest.py"}
+_NO_IMAGE = re.compile(r"Image Config with name (\S+) not found")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,10 @@ def _library_named(module: str, root: Path) -> str | None:
 
 def explain(error: BaseException, root: Path) -> Failure:
     """The user's file, the line and the reason of an error that came out of the user's code."""
+    from flytelite.engine.environments.building import BuildFailed
+
+    if isinstance(error, BuildFailed):
+        return Failure(str(error))  # the code is as it should be; the environment of its image is not to be had
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     frames = _frames(error, root)
     detail = "".join(traceback.format_list(frames)).rstrip()
@@ -106,6 +112,8 @@ def explain(error: BaseException, root: Path) -> Failure:
         return Failure(f"{place}{type(error).__name__}: {error.msg}", detail=detail)
     if isinstance(error, ModuleNotFoundError):
         reason += f"; install it where flytelite runs, or check that the source root {root} is the one you mean"
+    if isinstance(error, AssertionError) and (named := _NO_IMAGE.search(str(error))):
+        reason = f"container_image names the image {named[1]!r}; --image {named[1]}=IMAGE says what it stands for"
     place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else f"the code under {root} cannot be used"
     return Failure(f"{place}: {reason}", detail=detail)
 

@@ -37,6 +37,7 @@ class Run:
     no_wait: bool
     abort_outdated: bool = False
     copy_all: bool = False
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Register:
     version: str | None
     endpoint: str | None
     modules: tuple[str, ...] | None = None
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flyteidl.admin import launch_plan_pb2
 from flyteidl.core import literals_pb2, types_pb2
 from flytekit import LaunchPlan, map_task, task, workflow
@@ -17,6 +18,7 @@ from flytekit.core.context_manager import FlyteEntities
 from flytelite import cli
 from flytelite.cli.bundle import make_bundle
 from flytelite.cli.endpoint import Endpoint
+from flytelite.cli.failure import Failure, Usage
 from flytelite.cli.serialization import Registrable, Serializer, content_version
 from flytelite.cli.source import Source
 
@@ -38,6 +40,11 @@ def outer(values: list[int]) -> list[int]:
 
 
 active_plan = LaunchPlan.get_or_create(outer, "test_serialization.active", auto_activate=True)
+
+
+@task(container_image="{{.image.trained.fqn}}:{{.image.trained.version}}")
+def in_a_named_image() -> int:
+    return 1
 
 
 def serialize(monkeypatch: Any, **known: str) -> list[Registrable]:
@@ -64,6 +71,23 @@ def test_everything_comes_once_and_dependencies_first(monkeypatch: Any) -> None:
         "--dest-dir",
         ".",
     ]
+
+
+def serialize_one(monkeypatch: Any, entity: Any, *images: str) -> Any:
+    monkeypatch.setattr(FlyteEntities, "entities", [entity])
+    source = Source(Path(__file__).parent, ("test_serialization",), whole_tree=False)
+    return Serializer(source, Endpoint("localhost:1", "test"), "p", "d", images).serialize()[0].request
+
+
+def test_images_are_named_on_the_command_line(monkeypatch: Any) -> None:
+    named = serialize_one(monkeypatch, in_a_named_image, "trained=acme/train:7", "acme/default:1")
+    assert named.spec.template.container.image == "acme/train:7"
+    other = serialize_one(monkeypatch, double, "trained=acme/train:7", "acme/default:1")
+    assert other.spec.template.container.image == "acme/default:1"
+    with pytest.raises(Usage, match="--image trained=acme/train cannot be used"):
+        serialize_one(monkeypatch, in_a_named_image, "trained=acme/train")
+    with pytest.raises(Failure, match="image 'trained'; --image trained=IMAGE"):
+        serialize_one(monkeypatch, in_a_named_image)
 
 
 def test_the_version_is_the_contents(monkeypatch: Any, tmp_path: Path) -> None:

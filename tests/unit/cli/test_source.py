@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from flytelite.cli.failure import Failure, Usage
-from flytelite.cli.source import find_entity, load, locate
+from flytelite.cli.source import explain, find_entity, load, locate
+from flytelite.engine.environments.building import BuildFailed
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +98,11 @@ def test_a_mistake_is_told_with_file_line_and_reason(tmp_path: Path, code: str, 
         load(locate([tmp_path / "broken_flow.py"]))
     assert f"{tmp_path}/{place}: " in failed.value.sentence
     assert reason in failed.value.sentence
+
+
+def test_an_environment_that_cannot_be_made_is_not_called_a_mistake_in_the_code(tmp_path: Path) -> None:
+    error = BuildFailed("the environment of the image acme/train:1 cannot be made: six==0")
+    assert explain(error, tmp_path).sentence == str(error)
 
 
 def test_a_name_that_is_taken_is_told(tmp_path: Path) -> None:
