@@ -38,20 +38,20 @@ class TaskType:
 
 _SERVICES = {
     "airflow": "flytekitplugins-airflow",
-    "athena": "flytekitplugins-athena",
+    "athena": "",
     "aws-batch": "",
     "bigquery_query_job_task": "flytekitplugins-bigquery",
     "boto": "flytekitplugins-awssagemaker",
     "chatgpt": "flytekitplugins-openai",
     "databricks": "flytekitplugins-spark",
     "dataservicetask": "flytekitplugins-k8sdataservice",
-    "hive": "flytekitplugins-hive",
+    "hive": "",
     "lepton_endpoint_deletion_task": "flytekitplugins-dgxc-lepton",
     "lepton_endpoint_deployment_task": "flytekitplugins-dgxc-lepton",
     "mmcloud_task": "flytekitplugins-mmcloud",
     "openai-batch": "flytekitplugins-openai",
     "perian_task": "flytekitplugins-perian-job",
-    "presto": "flytekitplugins-athena",
+    "presto": "",
     "sagemaker-endpoint": "flytekitplugins-awssagemaker",
     "sensor": "flytekit",
     "slurm": "flytekitplugins-slurm",
@@ -59,7 +59,7 @@ _SERVICES = {
     "snowflake": "flytekitplugins-snowflake",
     "webhook": "flytekit",
 }
-"""Types that run in some service, reached through a connector, and the package that has that connector."""
+"""Types that run in some service, reached through a connector, and the package that has that connector, if any."""
 
 OF_THE_ENGINE = frozenset({"python-task", CONTAINER, RAW_CONTAINER, CONTAINER_ARRAY, pods.SIDECAR, echo.TYPE})
 """Types that no connector is asked for: what Flyte's helm chart enables beside connectors."""

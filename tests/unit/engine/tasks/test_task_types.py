@@ -71,6 +71,8 @@ def test_types_that_need_a_connector_name_the_package_that_has_it():
     message = str(task_types.without_connector(found, "nobody was asked"))
     for word in ("[snowflake]", "flytekitplugins-snowflake", "nobody was asked", "`connectors: [HOST:PORT]`"):
         assert word in message
+    # Athena's plugin of flytekit has none: only FlytePropeller itself runs its tasks.
+    assert "has one" not in str(task_types.without_connector(template("athena"), "nobody was asked"))
     assert task_types.needs_connector(tasks_pb2.TaskTemplate(type="without a container"))
     assert not task_types.needs_connector(template("with a container"))
 
