@@ -86,9 +86,11 @@ def _change(environment: Environment, package: str) -> list[str]:
 def _on_file(message: str, code: Path, sent: bool) -> str:
     """For a file that is looked for beside the modules, or in the working directory, which is the same place."""
     found = _NO_FILE.search(message)
-    if found is None:
+    # Others say it in words of their own, like papermill's plugin of a notebook.
+    name = found[1] if found is not None else _named(message.rpartition("Message:")[2], code)
+    if not name:
         return ""
-    file = Path(code, found[1])
+    file = Path(code, name)
     if not file.is_relative_to(code) or os.path.exists(file):  # noqa: PTH110
         return ""
     if not sent:
@@ -97,3 +99,9 @@ def _on_file(message: str, code: Path, sent: bool) -> str:
         f"{file.relative_to(code)} is not in the registered code, a copy of which is the task's working directory. "
         f"If it lies beside your modules: {_WHAT_TRAVELS[0].lower()}{_WHAT_TRAVELS[1:]}"
     )
+
+
+def _named(message: str, code: Path) -> str:
+    """The first file below ``code`` that a message names; empty for none."""
+    found = re.search(rf"{re.escape(str(code))}/([^\s'\":,;]{{1,1000}})", message)
+    return found[1] if found is not None else ""

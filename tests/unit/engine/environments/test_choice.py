@@ -142,6 +142,11 @@ def test_advice_on_what_the_registered_code_does_not_have(tmp_path: Path) -> Non
     assert "mine/table.csv is not in the registered code" in on(tmp_path / "mine/table.csv")
     assert "--copy-all" in on("table.csv")
     assert on("/elsewhere/table.csv") == ""
+
+    own_words = f"Trace:\n  …\nMessage:\n\n  ValueError: Illegal notebook path passed in {tmp_path}/mine/nb.ipynb"
+    assert "mine/nb.ipynb is not in the registered code" in advice(own_words, where, tmp_path)
+    (tmp_path / "mine/nb.ipynb").touch()
+    assert advice(own_words, where, tmp_path) == ""
     # Names that no disk can hold: the keys of some service.
     assert "is not in the registered code" in on("x" * 300)
     assert on("x" * 5000) == ""
