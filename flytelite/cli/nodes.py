@@ -18,6 +18,8 @@ LOG_NAME = "log file"
 """How the logs begin that are files; those of a map task's items are numbered."""
 _OWN_LOG = re.compile(r"(log file|task log)(-\d+)?")
 """What flytelite's own logs of an attempt are called, the second of which is the first by HTTP."""
+_SUBMITTED = "task submitted"
+"""The reason of an attempt of which there is nothing to say; of other Flytes too."""
 _BOUNDARY = ("start-node", "end-node")
 _NOT_STARTED = (execution_pb2.NodeExecution.UNDEFINED, execution_pb2.NodeExecution.QUEUED)
 _OVER = (
@@ -61,6 +63,8 @@ class Attempts:
     """Bytes: the most that one process had."""
     cpu_seconds: float = 0.0
     """Of all processes together."""
+    reason: str = ""
+    """What was said last of the last attempt, if anything."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,12 @@ class NodeView:
     def what(self) -> str:
         """What it runs or waits for; empty for what only holds other nodes, and before it is known."""
         return self.attempts.task or (self.gate.text if self.gate is not None else "")
+
+    @property
+    def remark(self) -> str:
+        """While it runs: what people should know, e.g. which containers of its pod are missing, or where its job is."""
+        reason = self.attempts.reason if self.phase == execution_pb2.NodeExecution.RUNNING else _SUBMITTED
+        return "" if reason == _SUBMITTED else (reason.splitlines() or [""])[0]
 
     @property
     def waits_for(self) -> Gate | None:
@@ -222,6 +232,7 @@ def _attempts(executions: list[task_execution_pb2.TaskExecution]) -> Attempts:
         else None,
         peak_memory=max((usage["peak_memory_bytes"] for usage in usages), default=0.0),
         cpu_seconds=sum(usage["cpu_seconds"] for usage in usages),
+        reason=last.closure.reason,
     )
 
 

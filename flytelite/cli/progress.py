@@ -39,11 +39,12 @@ def make_progress(title: str) -> Progress:
 
 
 class Lines:
-    """Prints a line whenever a node enters another phase or attempt."""
+    """Prints a line whenever a node enters another phase or attempt, and what is new to be known of it."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._shown: dict[str, tuple[Any, ...]] = {}
+        self._remarks: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         print(self._title, flush=True)
@@ -61,6 +62,9 @@ class Lines:
                 print(f"  {'  ' * depth}{line(node)}", flush=True)
                 if node.waits_for is not None and node.waits_for.command:
                     print(f"  {'  ' * depth}{'':<6} answer it: {node.waits_for.command}", flush=True)
+            if node.remark and self._remarks.get(node.key) != node.remark:
+                self._remarks[node.key] = node.remark
+                print(f"  {'  ' * depth}{'':<6} {node.remark}", flush=True)
 
 
 class LiveTree:
@@ -127,6 +131,8 @@ def _add(tree: Any, node: NodeView) -> None:
     branch = tree.add(label)
     if node.waits_for is not None and node.waits_for.command:
         branch.add(Text(f"answer it: {node.waits_for.command}", "dim"))
+    if node.remark:
+        branch.add(Text(node.remark, "dim"))
     for child in node.children:
         _add(branch, child)
 

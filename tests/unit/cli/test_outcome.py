@@ -19,7 +19,7 @@ from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 from flytekit.types.file import FlyteFile
 
-from flytelite.cli.nodes import NodeReader, NodeView, failed_leaves
+from flytelite.cli.nodes import Attempts, NodeReader, NodeView, failed_leaves
 from flytelite.cli.outcome import last_lines, literal_text, print_failure, print_logs, print_outputs
 from flytelite.cli.progress import Lines, LiveTree, seconds
 
@@ -238,6 +238,27 @@ def test_lines_are_printed_for_what_changed(nodes: tuple[NodeView, ...], capsys:
         ["n1", "app.divide", "FAILED", "1.50s"],
         ["n0", "app.divide", "FAILED", "1.50s"],
     ]
+
+
+def test_a_running_node_comes_with_what_is_said_of_its_attempt(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    message = node_execution_pb2.NodeExecution(id=identifier_pb2.NodeExecutionIdentifier(node_id="n0"))
+    message.closure.phase = RUNNING
+    attempts = [Attempts(1, "app.pod", reason=reason) for reason in ("task submitted", "only [main] runs\nmore")]
+    submitted, told = (NodeView(message, attempt) for attempt in attempts)
+    with Lines("app.flow") as progress:
+        for view in (submitted, told, told):
+            progress.show((view,))
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["n0", "app.pod", "RUNNING"],
+        ["only", "[main]", "runs"],
+    ]
+    tree = LiveTree("app.flow")
+    tree._nodes = (told,)
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(tree)
+    assert "only [main] runs" in console.export_text()
 
 
 def test_the_live_tree_shows_every_node(nodes: tuple[NodeView, ...]) -> None:
