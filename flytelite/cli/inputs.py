@@ -13,6 +13,7 @@ from flytelite.cli.values import default_text, describe, parse
 
 _OPTIONS = frozenset({
     "-p", "--project", "-d", "--domain", "--version", "--endpoint", "--watch", "--abort-outdated", "--copy-all",
+    "--image",
 })  # fmt: skip
 
 
