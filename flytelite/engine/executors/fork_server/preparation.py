@@ -77,9 +77,9 @@ class Prepared:
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
-        threads = len(os.listdir("/proc/self/task"))
-        if threads > 1:
-            raise UnsafeToFork(f"imports started {threads - 1} threads")
+        threads = _other_threads()
+        if threads:
+            raise UnsafeToFork(f"imports started threads: {', '.join(threads)}")
         gc.collect()
         gc.freeze()
         if huge:
@@ -90,6 +90,7 @@ def prepare() -> Prepared:
     """Import flytekit and whatever its tasks need first. Raises UnsafeToFork, and what an import raises."""
     # Tasks log for machines, not for people at a terminal: flytekit asks this variable while it is imported.
     os.environ.setdefault("FLYTE_INTERNAL_EXECUTION_ID", "fork-server")
+    os.environ.update({**QUIET, **os.environ})  # flytekit imports its plugins, and those what they like
     from flytekit.configuration import Config
     from flytekit.core import data_persistence
 
@@ -140,6 +141,16 @@ def _use_huge_pages() -> None:
             begin, end = (int(address, 16) for address in addresses.split("-"))
             for place in range(-(-begin // HUGE_PAGE) * HUGE_PAGE, end - HUGE_PAGE + 1, HUGE_PAGE):
                 system.madvise(ctypes.c_void_p(place), ctypes.c_size_t(HUGE_PAGE), MADV_COLLAPSE)
+
+
+def _other_threads() -> list[str]:
+    """What the system calls them."""
+    names = []
+    for thread in os.listdir("/proc/self/task"):
+        if int(thread) != os.getpid():
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/comm") as file:  # it has ended
+                names.append(file.read().strip())
+    return sorted(names)
 
 
 def _open_files() -> set[str]:

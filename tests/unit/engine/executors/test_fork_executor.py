@@ -278,7 +278,7 @@ def environment_of(directory: Path, python: str) -> str:
         (
             '#!/bin/sh\ncase "$1" in *fork_server/server.py) export PYTHONPATH="$(dirname "$0")/site";; esac\n'
             'exec @PYTHON@ "$@"\n',
-            "started 1 threads",
+            "started threads: ",
         ),
     ],
     ids=["crashes", "threads"],

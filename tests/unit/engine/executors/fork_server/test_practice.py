@@ -93,6 +93,24 @@ def test_where_it_cannot_be_it_is_left_out(tmp_path, lacks):
     assert json.loads(result.read_text()) == [{}, [], [False, False]]
 
 
+def prepare(result: Path, place: Path) -> None:
+    sys.path.insert(0, str(place))
+    prepared = preparation.prepare()
+    practice.practise(prepared)
+    result.write_text(json.dumps(["plugin" in prepared.modules, "pyarrow" in prepared.modules]))
+
+
+def test_a_plugin_of_flytekit_may_import_pyarrow(tmp_path):
+    """pandera's does, and pyarrow's allocator starts a thread, which no fork has."""
+    (tmp_path / "plugin.py").write_text("import pyarrow.lib")
+    (tmp_path / "plugin-1.dist-info").mkdir()
+    (tmp_path / "plugin-1.dist-info/METADATA").write_text("Name: plugin\nVersion: 1\n")
+    (tmp_path / "plugin-1.dist-info/entry_points.txt").write_text("[flytekit.plugins]\nplugin = plugin\n")
+    result = tmp_path / "result"
+    assert in_fresh_process(prepare, result, tmp_path) == 0
+    assert json.loads(result.read_text()) == [True, True]
+
+
 def written(needed: list[rehearsal.Advice]) -> int:
     return sum(advice.length for advice in needed if advice.kind == rehearsal.MADV_POPULATE_WRITE)
 
