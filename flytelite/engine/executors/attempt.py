@@ -22,11 +22,14 @@ LOCK = "lock"
 
 
 class ShimAttempt:
-    """A shim and its task. ``gone`` returns when the shim is dead."""
+    """A shim and its task. ``gone`` returns when the shim is dead. Is it taken over, it is an earlier engine's."""
 
-    def __init__(self, directory: Path, token: str, gone: Coroutine[Any, Any, None]) -> None:
+    def __init__(
+        self, directory: Path, token: str, gone: Coroutine[Any, Any, None], *, taken_over: bool = False
+    ) -> None:
         self.directory = directory
         self.token = token
+        self._taken_over = taken_over
         self._watch: asyncio.Task[Outcome] = asyncio.create_task(self._finish(gone))
 
     @property
@@ -58,7 +61,7 @@ class ShimAttempt:
 
     async def _settled(self) -> Outcome:
         # Not in a thread: it reads a small file that was written this moment, and changing threads takes longer.
-        return _settle(self.directory, self.token)
+        return _settle(self.directory, self.token, self._taken_over)
 
 
 async def adopted(directory: Path, token: str) -> ShimAttempt:
@@ -67,7 +70,7 @@ async def adopted(directory: Path, token: str) -> ShimAttempt:
     Returns when it is known whether it has ended.
     """
     known = asyncio.Event()
-    attempt = ShimAttempt(directory, token, unlocked(directory / LOCK, known.set))
+    attempt = ShimAttempt(directory, token, unlocked(directory / LOCK, known.set), taken_over=True)
     attempt.when_ended(known.set)
     await known.wait()
     return attempt
@@ -108,7 +111,7 @@ def _wait_for(lock: Path, held: Callable[[], object]) -> None:
         os.close(descriptor)
 
 
-def _settle(directory: Path, token: str) -> Outcome:
+def _settle(directory: Path, token: str, taken_over: bool) -> Outcome:
     """The exit record's word, which is the only proof of an end that can be trusted."""
     record = read_record(directory / shim.EXIT)
     if record.get("token") == token:
@@ -121,8 +124,9 @@ def _settle(directory: Path, token: str) -> Outcome:
             cpu_time=float(record["cpu_time"]),
         )
     _kill_orphan(directory, token)
-    # Who attends it says who that is before the task runs.
-    return Outcome(lost=True, began=read_record(directory / shim.PROCESS).get("token") == token)
+    # Who attends it says who that is before the task runs. What this engine had started did not end with an engine.
+    began = not taken_over or read_record(directory / shim.PROCESS).get("token") == token
+    return Outcome(lost=True, began=began)
 
 
 def _kill_orphan(directory: Path, token: str) -> None:

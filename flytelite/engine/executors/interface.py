@@ -44,8 +44,9 @@ class Outcome:
     """How an attempt ended.
 
     ``exit_code`` follows the shell: 128 + n for death by signal n. ``lost`` means that nobody saw it end: nothing it
-    left behind can be trusted. It may be certain that a lost one never ``began``. ``refusal`` says why the program
-    could not be started at all. Times are seconds since the epoch, ``peak_memory`` bytes, ``cpu_time`` seconds.
+    left behind can be trusted. Of one that is taken over it may be certain that it never ``began``. ``refusal`` says
+    why the program could not be started at all. Times are seconds since the epoch, ``peak_memory`` bytes, ``cpu_time``
+    seconds.
     """
 
     exit_code: int = 0

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
+from dataclasses import replace
 
 from flyteidl.core import execution_pb2
 
@@ -148,6 +151,26 @@ def wf() -> int:
     assert "last words" in closure.error.message
     assert bench.ledger.lines().count("n0 TE3 FAILED") == 1
     assert bench.ledger.lines()[-4] == "n0 TE3 FAILED"
+
+
+def test_a_process_that_cannot_even_begin_uses_up_the_retries(bench, monkeypatch):
+    """Nobody has ended flytelite, so it is no accident that costs nothing: there would be attempts without end."""
+    source = (
+        HEAD
+        + """
+@task
+def fine() -> int:
+    return 1
+
+@workflow
+def wf() -> int:
+    return fine()
+"""
+    )
+    bench.settings = replace(bench.settings, executor="subprocess")
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))  # whose upgrade has broken it, for example
+    closure = bench.run(source)
+    assert closure.error.code == "RetriesExhausted|ResourceDeletedExternally"
 
 
 def test_a_task_without_results(bench):
