@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from google.protobuf import timestamp_pb2
-
 from flytelite.server.admin.identifiers import join
 
-from ..rpcs.rows import Call, changed
-from ..rpcs.server import Server, World
+from ..rpcs.rows import changed
+from ..rpcs.server import Server
 from ..rpcs.words import (
     CREATE_EXECUTION,
     CREATE_PLAN,
@@ -27,8 +25,8 @@ from .columns import COLUMNS, LISTS
 from .drafts import RUNNING, SCHEDULES
 from .keys import execution_columns, full_row, identifier, stamp, time_columns, version_columns
 from .model import Row, Value
+from .timeline import BEGIN, Timeline
 
-BEGIN = 1_700_000_000_000_000_000
 ELSEWHERE = "staging"
 """The domain of tasks that run by themselves: what is generated for them is not listed among the others."""
 
@@ -37,10 +35,9 @@ class Universe:
     """A world that was filled from a draft, and its rows by entity."""
 
     def __init__(self, server: Server, draft: Mapping[str, Any]) -> None:
-        self.time = BEGIN
-        self._steps = draft["steps"]
-        self._calls = 0
-        self.world: World = server.world(clock=self._clock)
+        self._timeline = Timeline(server, draft["steps"])
+        self.world = self._timeline.world
+        self._do = self._timeline.call
         self.rows: dict[str, list[Row]] = {entity: [] for entity in COLUMNS}
         self._make_projects(draft)
         self._make_tasks(draft)
@@ -119,18 +116,6 @@ class Universe:
             case "ListDescriptionEntities":
                 return {"resource_type": "TASK", "id": named(self.described)}
         return {"id": SCOPE}
-
-    def _clock(self) -> timestamp_pb2.Timestamp:
-        stamp = timestamp_pb2.Timestamp()
-        stamp.FromNanoseconds(self.time)
-        return stamp
-
-    def _do(self, method: str, request: Mapping[str, Any]) -> int:
-        """Make a call; when it was made."""
-        self.time += self._steps[self._calls % len(self._steps)]
-        self._calls += 1
-        self.world.do(Call(f"{'SignalService' if 'Signal' in method else 'AdminService'}/{method}", request))
-        return self.time
 
     def _add(self, entity: str, name: Any, columns: Mapping[str, Value], **joined: list[Row]) -> None:
         self.rows[entity].append(full_row(entity, name, columns, **joined))
@@ -303,7 +288,7 @@ class Universe:
                 continue
             if method == "CreateWorkflowEvent" and (seen["phase"], phase) == ("RUNNING", "QUEUED"):
                 continue
-            occurred = self.time + 250_000_000
+            occurred = self._timeline.time + 250_000_000
             fields = {**event, "phase": phase, "occurred_at": stamp(occurred)}
             error = {"code": step["code"], "kind": step["kind"], "message": "m"} if phase == "FAILED" else None
             seen["written"] = self._do(method, {"event": {**fields, **({"error": error} if error else {})}})
