@@ -22,6 +22,7 @@ _OF_THE_MACHINE = {
 _UNDECODED = re.compile("[\udc80-\udcff]")
 """How Python hands on bytes of arguments and paths that its encoding does not know."""
 _SHOWN = 60
+"""Characters before and after what is wrong."""
 
 
 class Failure(Exception):
@@ -59,8 +60,7 @@ def _undecoded(error: Exception) -> str:
     """What was given to the program and is no UTF-8, as Python shows it, where that is what went wrong."""
     if not isinstance(error, UnicodeEncodeError) or not _UNDECODED.search(error.object, error.start, error.end):
         return ""
-    text = error.object
-    return ascii(text if len(text) <= _SHOWN else f"{text[max(error.start - _SHOWN, 0) : error.end + _SHOWN]}")
+    return ascii(error.object[max(error.start - _SHOWN, 0) : error.end + _SHOWN])
 
 
 def drop_output() -> None:
